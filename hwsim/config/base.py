@@ -1,0 +1,64 @@
+"""The base class of every config: frozen, strict, keyword-only, unknown keys forbidden."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+
+from hwsim.config.schema import conform, fields_of
+
+__all__ = ["Config", "config_sha256"]
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
+
+class _ConfigMeta(ModelMetaclass):
+    """Makes ``SomeConfig(...)`` in code fail as a file does, with a ``ConfigError``."""
+
+    if not TYPE_CHECKING:  # type checkers go on to read the keyword arguments from the fields
+
+        def __call__(cls, **values: Any) -> Any:  # noqa: N805 - a metaclass calls its classes cls
+            try:
+                return super().__call__(**values)
+            except ValidationError as error:
+                from hwsim.config.problems import config_error  # knows Config
+
+                raise config_error(cls, values, error) from None
+
+
+class Config(BaseModel, metaclass=_ConfigMeta):
+    """Frozen, strict, typed parameters of one thing; subclasses add fields and rules.
+
+    Sequences are tuples (given as lists in files), tables of free keys are ``dict[str, X]``.
+    A rule that involves several fields is a method ``@model_validator(mode="after")`` that raises
+    ``ValueError("hbm.channels must be at least cores x channels_per_core = 36, got 32")``. Write
+    one rule a method: all broken ones whose fields are right by themselves are reported at once.
+
+    Raises
+    ------
+    ConfigError
+        Naming every wrong value, when a config is made in code.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
+        assert info.field_name is not None
+        return conform(fields_of(cls)[info.field_name], value)
+
+
+def config_sha256(config: Config) -> str:
+    """Digest of every value, defaults included; the same on any machine and in any key order."""
+    values = config.model_dump(mode="json")
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

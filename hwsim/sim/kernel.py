@@ -1,0 +1,138 @@
+"""The event kernel: SimPy with time as an integer number of femtoseconds.
+
+A :class:`Kernel` owns the event queue, the components and the channels between them. Order among
+simultaneous events is unspecified; ``shuffle_ties`` draws it at random, which must change no result.
+
+Ref: SimPy 4 (process-based discrete-event simulation).
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import simpy
+from simpy.core import EmptySchedule
+from simpy.events import NORMAL, Event
+
+from hwsim.errors import DeadlockError
+
+if TYPE_CHECKING:
+    from hwsim.sim.channel import Channel
+    from hwsim.sim.component import Component
+    from hwsim.sim.timeline import Timeline
+
+__all__ = ["Event", "Granted", "Kernel", "Process"]
+
+Process: TypeAlias = Generator[Event, Any, Any]
+
+
+class Granted(Event):
+    """An event that has already happened: a process that yields it goes on at once, at no event's cost."""
+
+    def __init__(self, env: simpy.Environment, value: object = None) -> None:
+        self.env = env
+        self.callbacks = None  # type: ignore[assignment]  # SimPy's own mark of a processed event
+        self._ok = True
+        self._value = value
+
+
+class _Environment(simpy.Environment):
+    """SimPy's environment, counting the events it is given."""
+
+    def __init__(self) -> None:
+        super().__init__(initial_time=0)
+        self._eid = itertools.count()
+
+
+class _ShuffledEnvironment(_Environment):
+    """The same, with a random order among events of one instant."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._random = random.Random(seed)
+
+    def schedule(self, event: Event, priority: Any = NORMAL, delay: Any = 0) -> None:
+        """Queue ``event`` with a random rank among those of its instant."""
+        rank = (self._random.random(), next(self._eid))
+        entry: Any = (self._now + delay, priority, rank, event)
+        heapq.heappush(self._queue, entry)
+
+
+class Kernel:
+    """Time, events, and the register of what takes part in a simulation.
+
+    Parameters
+    ----------
+    shuffle_ties : bool
+        Draw the order of simultaneous events at random, from ``seed``.
+    timeline : Timeline or None
+        Where components record what they do; None records nothing.
+    """
+
+    def __init__(
+        self, *, shuffle_ties: bool = False, seed: int = 0, timeline: Timeline | None = None
+    ) -> None:
+        self._env = _ShuffledEnvironment(seed) if shuffle_ties else _Environment()
+        self._granted = Granted(self._env)
+        self._counted = 0
+        self.timeline = timeline
+        self.components: list[Component[Any]] = []
+        self.channels: list[Channel[Any]] = []
+
+    @property
+    def now(self) -> int:
+        """The current time in femtoseconds."""
+        return int(self._env._now)
+
+    @property
+    def events(self) -> int:
+        """Events scheduled so far."""
+        self._counted += 1  # asking takes a number too
+        return next(self._env._eid) - self._counted + 1
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no event is scheduled: only the process asking is awake."""
+        return not self._env._queue
+
+    def wait(self, delay_fs: int) -> Event:
+        """An event ``delay_fs`` femtoseconds from now. Anything but an ``int`` is a ``TypeError``."""
+        if type(delay_fs) is not int:
+            raise TypeError(f"delay must be an int of femtoseconds, got {delay_fs!r}")
+        return self._env.timeout(delay_fs)
+
+    def event(self) -> Event:
+        """An event that somebody will trigger."""
+        return Event(self._env)
+
+    def granted(self, value: object = None) -> Event:
+        """An event that has happened already, with that value."""
+        return self._granted if value is None else Granted(self._env, value)
+
+    def run(self, main: Process) -> Any:
+        """Start every component, run until ``main`` returns, and give what it returned.
+
+        Raises
+        ------
+        DeadlockError
+            When nothing is left to happen and ``main`` has not returned; names who waits on which port.
+        """
+        for component in self.components:
+            for process in component.processes():
+                self._env.process(process)
+        done = self._env.process(main)
+        try:
+            return self._env.run(until=done)
+        except (EmptySchedule, RuntimeError) as error:
+            if done.triggered or not self.quiet:
+                raise
+            raise DeadlockError(self._deadlock_report()) from error
+
+    def _deadlock_report(self) -> str:
+        waits = [line for channel in self.channels for line in channel.waiting()]
+        at = f"deadlock at {self.now} fs: nothing is left to happen, and the work is not done"
+        return "\n".join([at, *(f"  {line}" for line in waits)])
