@@ -1,0 +1,88 @@
+"""What is to be computed: traces of typed ops, built from models or read from files."""
+
+from __future__ import annotations
+
+from hwsim.workloads.counts import (
+    OpCounts,
+    bytes_read,
+    bytes_written,
+    count,
+    effective_macs,
+    macs,
+    total,
+    weight_bytes,
+)
+from hwsim.workloads.files import TRACE_SUFFIXES, read_trace, write_trace
+from hwsim.workloads.huggingface import MODEL_TYPES, from_hugging_face
+from hwsim.workloads.jsonl import read_jsonl, write_jsonl
+from hwsim.workloads.llm import build_trace
+from hwsim.workloads.ops import (
+    OP_TYPES,
+    Activation,
+    Attention,
+    Dtype,
+    Elementwise,
+    Embedding,
+    Gemm,
+    KvAppend,
+    Norm,
+    Op,
+    Phase,
+    Softmax,
+)
+from hwsim.workloads.parquet import read_parquet, write_parquet
+from hwsim.workloads.registry import (
+    LlmWorkload,
+    TraceWorkload,
+    load_workload,
+    workload_kind,
+    workload_names,
+)
+from hwsim.workloads.scenario import LlmScenario, Numerics
+from hwsim.workloads.shapes import Linear, LlmShape
+from hwsim.workloads.step import Step
+from hwsim.workloads.trace import Trace
+
+__all__ = [
+    "MODEL_TYPES",
+    "OP_TYPES",
+    "TRACE_SUFFIXES",
+    "Activation",
+    "Attention",
+    "Dtype",
+    "Elementwise",
+    "Embedding",
+    "Gemm",
+    "KvAppend",
+    "Linear",
+    "LlmScenario",
+    "LlmShape",
+    "LlmWorkload",
+    "Norm",
+    "Numerics",
+    "Op",
+    "OpCounts",
+    "Phase",
+    "Softmax",
+    "Step",
+    "Trace",
+    "TraceWorkload",
+    "build_trace",
+    "bytes_read",
+    "bytes_written",
+    "count",
+    "effective_macs",
+    "from_hugging_face",
+    "load_workload",
+    "macs",
+    "read_jsonl",
+    "read_parquet",
+    "read_trace",
+    "total",
+    "weight_bytes",
+    "workload_kind",
+    "workload_names",
+    "write_jsonl",
+    "write_parquet",
+    "write_trace",
+]

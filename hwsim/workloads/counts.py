@@ -1,0 +1,247 @@
+"""How many MACs and bytes an op is worth: the one place that counts, for every system.
+
+Bytes are those at the edge of the op: each operand read once, each result written once, in their
+own data types, packed (two INT4 values a byte, the last byte of an operand filled up). What a
+machine moves on top (padding, re-reads, indices of sparse weights) or saves (fusion) is the
+machine's and is reported by it.
+
+Only matrix products have MACs; norms, softmax, activations and element-wise ops have none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Final
+
+from hwsim.workloads.ops import (
+    Activation,
+    Attention,
+    Dtype,
+    Elementwise,
+    Embedding,
+    Gemm,
+    KvAppend,
+    Norm,
+    Op,
+    Softmax,
+)
+
+__all__ = [
+    "DTYPE_BITS",
+    "OpCounts",
+    "bias_bytes",
+    "bytes_read",
+    "bytes_written",
+    "count",
+    "effective_macs",
+    "macs",
+    "packed_bytes",
+    "total",
+    "weight_bytes",
+    "weights",
+]
+
+DTYPE_BITS: Final = MappingProxyType(
+    {
+        "int3": 3,
+        "int4": 4,
+        "int5": 5,
+        "int8": 8,
+        "int16": 16,
+        "int32": 32,
+        "fp8": 8,
+        "fp16": 16,
+        "bf16": 16,
+        "fp32": 32,
+    }
+)
+"""Bits of one element of each data type."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpCounts:
+    """What one op, or a number of them, is worth.
+
+    ``bytes_read`` includes ``weight_bytes``.
+    """
+
+    ops: int = 0
+    macs: int = 0
+    effective_macs: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    weight_bytes: int = 0
+
+    def __add__(self, other: OpCounts) -> OpCounts:
+        return OpCounts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __mul__(self, times: int) -> OpCounts:
+        return OpCounts(*(getattr(self, f.name) * times for f in fields(self)))
+
+
+def packed_bytes(elements: int, dtype: Dtype) -> int:
+    """Bytes of ``elements`` packed elements: ``ceil(elements * bits / 8)``."""
+    return -(-elements * DTYPE_BITS[dtype] // 8)
+
+
+def macs(op: Op) -> int:
+    """Multiply-accumulates of the dense op: nothing skipped, neither a zero nor a masked score."""
+    match op:
+        case Gemm():
+            return op.m * op.n * op.k
+        case Attention():
+            return op.batch * op.heads * op.head_dim * op.queries * op.kv_length
+        case _:
+            return 0
+
+
+def effective_macs(op: Op) -> int:
+    """Multiply-accumulates that matter: of the kept weights, and of the scores a query may see."""
+    match op:
+        case Gemm():
+            return op.m * weights(op)
+        case Attention():
+            return op.batch * op.heads * op.head_dim * _visible_scores(op)
+        case _:
+            return 0
+
+
+def weights(op: Op) -> int:
+    """Kept weights of an op: of a Gemm ``k * n * density``, to the nearest; biases not included."""
+    if not isinstance(op, Gemm):
+        return 0
+    dense = op.k * op.n
+    return dense if op.density == 1.0 else round(dense * op.density)
+
+
+def bias_bytes(op: Op) -> int:
+    """Bytes of the bias: INT32 beside integer weights, otherwise in the type of the output."""
+    if not (isinstance(op, Gemm) and op.bias):
+        return 0
+    return packed_bytes(op.n, "int32" if op.weight_dtype.startswith("int") else op.output_dtype)
+
+
+def weight_bytes(op: Op) -> int:
+    """Bytes of the parameters the op reads: kept weights and bias, norm parameters, looked-up rows.
+
+    Without the indices that a sparse format adds: those are the machine's.
+    """
+    match op:
+        case Gemm():
+            return packed_bytes(weights(op), op.weight_dtype) + bias_bytes(op)
+        case Norm():
+            return packed_bytes(op.width, op.dtype) * (2 if op.kind == "layer" else 1)
+        case Embedding():
+            return packed_bytes(op.rows * op.width, op.dtype)
+        case _:
+            return 0
+
+
+def bytes_read(op: Op) -> int:
+    """Bytes the op reads: parameters, and each operand once."""
+    return weight_bytes(op) + _operand_bytes(op)
+
+
+def bytes_written(op: Op) -> int:
+    """Bytes of the op's result."""
+    match op:
+        case Gemm():
+            return packed_bytes(op.m * op.n, op.output_dtype)
+        case KvAppend():
+            return _append_bytes(op)
+        case Attention(kind="scores"):
+            return packed_bytes(_scores(op), op.output_dtype)
+        case Attention():
+            return packed_bytes(_query_elements(op), op.output_dtype)
+        case Softmax():
+            return packed_bytes(op.rows * op.columns, op.dtype)
+        case Norm() | Embedding():
+            return packed_bytes(op.rows * op.width, op.dtype)
+        case Activation() | Elementwise():
+            return packed_bytes(op.elements, op.dtype)
+        case _:
+            raise TypeError(f"op {op.name} must be of a known type, got {type(op).__name__}")
+
+
+def count(op: Op) -> OpCounts:
+    """All counts of one op."""
+    return OpCounts(
+        ops=1,
+        macs=macs(op),
+        effective_macs=effective_macs(op),
+        bytes_read=bytes_read(op),
+        bytes_written=bytes_written(op),
+        weight_bytes=weight_bytes(op),
+    )
+
+
+def total(ops: Iterable[Op]) -> OpCounts:
+    """Counts of all the ops together; equal work is counted once and multiplied."""
+    times: Counter[tuple[object, ...]] = Counter()
+    sample: dict[tuple[object, ...], Op] = {}
+    for op in ops:
+        work = op.signature()
+        times[work] += 1
+        sample[work] = op
+    return sum((count(sample[work]) * number for work, number in times.items()), OpCounts())
+
+
+def _operand_bytes(op: Op) -> int:
+    """Bytes of the operands that are not parameters."""
+    match op:
+        case Gemm():
+            return packed_bytes(op.m * op.k, op.input_dtype)
+        case KvAppend():
+            return _append_bytes(op)
+        case Attention(kind="scores"):
+            return packed_bytes(_query_elements(op), op.input_dtype) + _cache_bytes(op)
+        case Attention():
+            return packed_bytes(_scores(op), op.input_dtype) + _cache_bytes(op)
+        case Softmax():
+            return packed_bytes(op.rows * op.columns, op.dtype)
+        case Norm():
+            return packed_bytes(op.rows * op.width, op.dtype)
+        case Activation():
+            return packed_bytes(op.elements, op.dtype)
+        case Elementwise():
+            return 2 * packed_bytes(op.elements, op.dtype)
+        case _:
+            return 0
+
+
+def _append_bytes(op: KvAppend) -> int:
+    return packed_bytes(op.batch * op.tokens * op.kv_heads * op.head_dim, op.kv_dtype)
+
+
+def _cache_bytes(op: Attention) -> int:
+    """Bytes of the keys, or of the values, attended to."""
+    return packed_bytes(op.batch * op.kv_length * op.kv_heads * op.head_dim, op.kv_dtype)
+
+
+def _query_elements(op: Attention) -> int:
+    """Elements of all queries, which is also that of all attention results."""
+    return op.batch * op.queries * op.heads * op.head_dim
+
+
+def _scores(op: Attention) -> int:
+    return op.batch * op.heads * op.queries * op.kv_length
+
+
+def _visible_scores(op: Attention) -> int:
+    """Scores of one head of one sequence that the causal mask and the window leave.
+
+    The queries stand at the last ``queries`` of ``kv_length`` positions; the one at position ``p``
+    (from 1) sees ``min(p, window)`` of them, or ``min(kv_length, window)`` when not causal.
+    """
+    window = op.kv_length if op.window is None else min(op.window, op.kv_length)
+    if not op.causal:
+        return op.queries * window
+
+    def up_to(position: int) -> int:
+        ramp = min(position, window)
+        return ramp * (ramp + 1) // 2 + (position - ramp) * window
+
+    return up_to(op.kv_length) - up_to(op.kv_length - op.queries)
