@@ -1,0 +1,1 @@
+"""What golden models, timing models and RTL must agree on: geometry, cycles and field tables."""

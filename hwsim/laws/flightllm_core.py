@@ -1,0 +1,86 @@
+"""FlightLLM's core: its geometry, and the cycles each instruction keeps its unit busy.
+
+Pure functions of integers and fractions; the SimPy model, the docs and the RTL benches take them from here.
+K is counted in blocks of ``k_lanes`` (16) elements, as the instructions' K fields do.
+
+Ref: FlightLLM, FPGA'24, arXiv 2401.03868, sections 3 and 5; the parallelism is the one of the authors' public
+artifact (configuration file), the cycle formulas those of its profiler.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+__all__ = [
+    "CoreGeometry",
+    "ceil_div",
+    "misc_cycles",
+    "mm_cycles",
+    "mv_cycles",
+    "split_k",
+    "zero_fill_cycles",
+]
+
+TWO_PASS = frozenset({"SOFTMAX", "LAYERNORM", "RMSNORM"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreGeometry:
+    """What one core computes in a cycle and what one instruction covers.
+
+    ``mm_lanes`` and ``mv_lanes`` are MACs a cycle; an MM instruction covers ``mm_rows`` rows of activations and
+    ``mm_columns`` columns of weights, an MV instruction one row and ``mv_columns`` columns.
+    """
+
+    k_lanes: int = 16
+    mm_lanes: int = 4096
+    mm_rows: int = 128
+    mm_columns: int = 16
+    mv_lanes: int = 1024
+    mv_columns: int = 512
+    sfu_lanes: int = 16
+    channels: int = 8
+    channel_bytes_per_cycle: int = 256
+
+
+def ceil_div(a: int, b: int) -> int:
+    """The least integer at or above a / b, for b > 0."""
+    return -(-a // b)
+
+
+def mm_cycles(core: CoreGeometry, k_blocks: int, density: Fraction | int = 1) -> Fraction:
+    """Cycles of one MM: its MACs that are not skipped, over the MACs a cycle.
+
+    Law: rows x columns x (16 K) x density / 4096 = 8 K x density with the published geometry.
+    """
+    macs = core.mm_rows * core.mm_columns * core.k_lanes * k_blocks
+    return Fraction(macs, core.mm_lanes) * density
+
+
+def mv_cycles(core: CoreGeometry, k_blocks: int, density: Fraction | int = 1) -> Fraction:
+    """Cycles of one MV: (16 K) x 512 x density / 1024 = 8 K x density with the published geometry."""
+    return Fraction(core.mv_columns * core.k_lanes * k_blocks, core.mv_lanes) * density
+
+
+def misc_cycles(core: CoreGeometry, operation: str, k_blocks: int) -> Fraction:
+    """Cycles of one MISC over 16 K elements: one pass, or two for softmax and the norms."""
+    passes = 2 if operation in TWO_PASS else 1
+    return Fraction(passes * k_blocks * core.k_lanes, core.sfu_lanes)
+
+
+def zero_fill_cycles(core: CoreGeometry, length_bytes: int) -> Fraction:
+    """Cycles to write zeros at full width: 256 B on each of the 8 channels a cycle."""
+    return Fraction(length_bytes, core.channel_bytes_per_cycle * core.channels)
+
+
+def split_k(k_blocks: int, tile_blocks: int) -> tuple[int, ...]:
+    """Cut K into equal tiles of at most ``tile_blocks``, and the remainder of that division.
+
+    Law: n = ceil(k / tile), t = floor(k / n): n tiles of t, then k - n t if that is not 0.
+    4096 elements (256 blocks) at 128: 128, 128; 11008 (688): 6 x 114 and 4.
+    """
+    tiles = ceil_div(k_blocks, tile_blocks)
+    size = k_blocks // tiles
+    rest = k_blocks - tiles * size
+    return (size,) * tiles + ((rest,) if rest else ())

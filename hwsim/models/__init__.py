@@ -1,0 +1,1 @@
+"""The modelled systems, one folder each; :mod:`hwsim.models.registry` lists them."""

@@ -1,0 +1,318 @@
+"""From trace ops to instruction programs.
+
+A step of the trace becomes a :class:`Program`: its ops are fused into operators, lengths are rounded up to their
+bucket, each operator's schedule is written once for its shape and bound to the layer's tensors, and operators are
+gathered into *segments*, which end at a barrier that waits for everything.
+
+Ref: FlightLLM, FPGA'24, arXiv 2401.03868, sections 4-5 (mapping flow, length-adaptive compilation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.laws.flightllm_core import ceil_div
+from hwsim.laws.flightllm_isa import MiscOp
+from hwsim.models.flightllm.block import Block
+from hwsim.models.flightllm.config import FlightLLMConfig
+from hwsim.models.flightllm.core import Segment
+from hwsim.models.flightllm.masks import BlockMask
+from hwsim.models.flightllm.memory_map import MemoryMap, block_bytes, cache_name
+from hwsim.models.flightllm.operators import Operator, fuse
+from hwsim.models.flightllm.schedule_misc import MiscRows, misc_rows
+from hwsim.models.flightllm.schedule_mm import PrefillAttention, attention_mm, linear_mm
+from hwsim.models.flightllm.schedule_mv import DecodeAttention, append_kv, attention_mv, linear_mv
+from hwsim.models.flightllm.tiling import Linear
+from hwsim.workloads import (
+    Activation,
+    Attention,
+    Elementwise,
+    Gemm,
+    KvAppend,
+    Norm,
+    Softmax,
+    Step,
+)
+
+__all__ = ["Compiled", "Compiler", "Part", "Program", "round_up"]
+
+
+@dataclass(frozen=True)
+class AppendKv:
+    """Growing the cache of keys or of values."""
+
+    width: int
+    kv_length: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class MaskedAttention:
+    """Prefill attention with the mask of one layer, named by its content."""
+
+    shape: PrefillAttention
+    layer: int
+    mask: bytes
+
+
+Shape: TypeAlias = Linear | DecodeAttention | MaskedAttention | AppendKv | MiscRows
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """An operator, the shape its schedule is written for, and the tensors its slots stand for."""
+
+    operator: Operator
+    shape: Shape
+    tensors: Mapping[str, str]
+    stored_as: str = ""
+    """How its weights are stored: bits and densities."""
+
+    @property
+    def key(self) -> Hashable:
+        """What the operator's time depends on: its shape, and how its weights are stored."""
+        if isinstance(self.shape, MaskedAttention):
+            return self.shape.shape, self.shape.mask
+        return self.shape, self.stored_as
+
+    @property
+    def full_barrier(self) -> bool:
+        """Whether its barrier waits for all its work (growing the cache doesn't wait for its loads)."""
+        return not isinstance(self.shape, AppendKv)
+
+    @property
+    def held_back(self) -> bool:
+        """Whether the schedule keeps the operator's loads from overrunning a buffer."""
+        return not isinstance(self.operator.main, Attention)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Operators up to a full barrier: what is dispatched, and replayed, as one."""
+
+    operators: tuple[Compiled, ...]
+
+    @property
+    def key(self) -> Hashable:
+        """What the part's time depends on, besides the machine's state."""
+        return tuple(compiled.key for compiled in self.operators)
+
+
+@dataclass(frozen=True)
+class Program:
+    """The program of one bucket of lengths."""
+
+    name: str
+    parts: tuple[Part, ...]
+
+    @property
+    def operators(self) -> Iterator[Compiled]:
+        """All operators in order."""
+        for part in self.parts:
+            yield from part.operators
+
+
+def round_up(length: int, bucket: int) -> int:
+    """The length of the bucket that ``length`` falls in."""
+    return ceil_div(length, bucket) * bucket
+
+
+class Compiler:
+    """Compiles steps for one machine, one placement of tensors and one attention mask."""
+
+    def __init__(self, cfg: FlightLLMConfig, memory: MemoryMap, mask: BlockMask | None) -> None:
+        self._cfg = cfg
+        self._memory = memory
+        self.mask = mask
+        self._blocks: dict[Shape, Block] = {}
+        self._sizes: dict[Shape, int] = {}
+
+    def bucket(self, step: Step) -> int:
+        """The length that the step's program is made for."""
+        cfg = self._cfg
+        if not cfg.length_adaptive_compilation:
+            return step.kv_length
+        size = cfg.buckets.prefill if step.phase == "prefill" else cfg.buckets.decode
+        return round_up(step.kv_length, size)
+
+    def program(self, step: Step) -> Program:
+        """The program that runs ``step``."""
+        length = self.bucket(step)
+        lower = _Lowering(self._cfg, self._memory, self.mask, step, length)
+        parts, pending = [], []
+        for operator in fuse(step.ops, on_chip=self._cfg.always_on_chip_decode):
+            pending.append(lower.compiled(operator))
+            if pending[-1].full_barrier:
+                parts.append(Part(tuple(pending)))
+                pending = []
+        return Program(f"{step.phase}_{length:04d}", tuple(parts))
+
+    def block(self, compiled: Compiled) -> Block:
+        """The schedule of an operator, written once for all operators of its shape."""
+        shape = compiled.shape
+        if shape in self._blocks:
+            return self._blocks[shape]
+        block = self._write(shape)
+        self._sizes[shape] = block.size_bytes()
+        if not isinstance(shape, MaskedAttention):  # as large as varied: not kept
+            self._blocks[shape] = block
+        return block
+
+    def segment(self, part: Part) -> Segment:
+        """The instruction words of a part, bound to its layer's tensors."""
+        words = [
+            self.block(compiled).encode(
+                {slot: self._memory.base(name) for slot, name in compiled.tensors.items()}
+            )
+            for compiled in part.operators
+        ]
+        return Segment(np.concatenate(words), tuple(c.held_back for c in part.operators))
+
+    def size_bytes(self, program: Program) -> int:
+        """Bytes of the encoded program."""
+        return sum(self._size_bytes(compiled) for compiled in program.operators)
+
+    def _size_bytes(self, compiled: Compiled) -> int:
+        if compiled.shape not in self._sizes:
+            self.block(compiled)
+        return self._sizes[compiled.shape]
+
+    def _write(self, shape: Shape) -> Block:
+        cfg = self._cfg
+        match shape:
+            case Linear():
+                return linear_mm(cfg, shape) if shape.rows else linear_mv(cfg, shape)
+            case DecodeAttention():
+                return attention_mv(cfg, shape)
+            case AppendKv():
+                return append_kv(cfg, shape.width, shape.kv_length, shape.batch)
+            case MiscRows():
+                return misc_rows(cfg, shape)
+            case MaskedAttention():
+                kept = fine_blocks(cfg, self.mask, shape.layer, shape.shape)
+                return attention_mm(cfg, shape.shape, kept)
+
+
+def fine_blocks(
+    cfg: FlightLLMConfig, mask: BlockMask | None, layer: int, shape: PrefillAttention
+) -> NDArray[np.bool_]:
+    """The mask of a layer in 16 x 16 blocks, [heads, rows, columns]; what lies above the diagonal's coarse
+    block is left out, and nothing else when there is no sparse DSP chain to skip it."""
+    core = cfg.geometry
+    blocks = ceil_div(shape.tokens, core.k_lanes)
+    coarse_tokens = mask.block_tokens if mask else cfg.attention.block_tokens
+    scale = max(1, coarse_tokens // core.k_lanes)
+    coarse = ceil_div(blocks, scale)
+    if mask is None:
+        kept = np.broadcast_to(np.tri(coarse, dtype=bool), (shape.heads, coarse, coarse))
+    else:
+        kept = mask.kept[layer, :, :coarse, :coarse]
+    fine = np.repeat(np.repeat(kept, scale, axis=1), scale, axis=2)
+    return np.ascontiguousarray(fine[:, :blocks, :blocks])
+
+
+class _Lowering:
+    """Turns the operators of one step into shapes with tensors."""
+
+    def __init__(
+        self,
+        cfg: FlightLLMConfig,
+        memory: MemoryMap,
+        mask: BlockMask | None,
+        step: Step,
+        length: int,
+    ) -> None:
+        self._cfg = cfg
+        self._memory = memory
+        self._mask = mask
+        self._prefill = step.phase == "prefill"
+        self._length = length
+        self._step = step
+        self._sequences = step.tokens // step.kv_length if self._prefill else step.tokens
+        self._rows = self._sequences * length if self._prefill else step.tokens
+
+    def compiled(self, operator: Operator) -> Compiled:
+        """The operator's shape and tensors."""
+        match operator.main:
+            case Gemm() as op:
+                return self._linear(operator, op)
+            case Attention() as op:
+                return self._attention(operator, op)
+            case KvAppend() as op:
+                width = op.kv_heads * op.head_dim
+                shape = AppendKv(width, self._length, op.batch)
+                return Compiled(operator, shape, _named(cache=cache_name(op)))
+            case op:
+                return Compiled(operator, self._misc(op), _named())
+
+    def _linear(self, operator: Operator, op: Gemm) -> Compiled:
+        cfg = self._cfg
+        region = self._memory.region(f"{op.name}.weight")
+        density = region.density if cfg.sparse_dsp_chain else Fraction(1)
+        shape = Linear(
+            rows=self._rows if self._prefill or self._rows > 1 else 0,
+            k=op.k,
+            n=op.n,
+            tail=operator.tail,
+            bias=op.bias or op.role in cfg.weights.biased,
+            relu=operator.relu,
+            density=density,
+            metadata=cfg.count_metadata and density < 1,
+            block_bytes=block_bytes(cfg, op.role),
+            last_store_bytes=cfg.geometry.k_lanes if self._prefill else None,
+        )
+        names = _named(weight=f"{op.name}.weight", bias=f"{op.name}.bias")
+        return Compiled(operator, shape, names, region.stored_as)
+
+    def _attention(self, operator: Operator, op: Attention) -> Compiled:
+        common: dict[str, Any] = {
+            "scores": op.kind == "scores",
+            "heads": op.heads,
+            "kv_heads": op.kv_heads,
+            "head_dim": op.head_dim,
+            "batch": op.batch,
+            "softmax": operator.softmax,
+        }
+        names = _named(cache=cache_name(op))
+        if not self._prefill:
+            return Compiled(operator, DecodeAttention(kv_length=self._length, **common), names)
+        shape = PrefillAttention(tokens=self._length, **common)
+        layer = op.layer or 0
+        return Compiled(operator, MaskedAttention(shape, layer, self._mask_digest(layer)), names)
+
+    def _mask_digest(self, layer: int) -> bytes:
+        if self._mask is None:
+            return b""
+        return np.packbits(self._mask.kept[layer]).tobytes()
+
+    def _misc(self, op: object) -> MiscRows:
+        """A norm, or an op that is not fused, on its own."""
+        match op:
+            case Norm():
+                kind = MiscOp.RMSNORM if op.kind == "rms" else MiscOp.LAYERNORM
+                return MiscRows(operation=kind, rows=self._rows, width=op.width)
+            case Softmax():
+                rows = op.rows if not self._prefill else op.rows // self._step.kv_length * self._length
+                return MiscRows(operation=MiscOp.SOFTMAX, rows=rows, width=self._length)
+            case Elementwise() | Activation():
+                kind = _PASSES[op.kind]
+                operands = 2 if isinstance(op, Elementwise) else 1
+                width = op.elements // self._step.tokens
+                return MiscRows(operation=kind, rows=self._rows, width=width, operands=operands)
+            case _:
+                raise AssertionError(op)
+
+
+_PASSES = {"add": MiscOp.ADD, "mul": MiscOp.MUL, "silu": MiscOp.SILU}
+
+
+def _named(**tensors: str) -> dict[str, str]:
+    """Slots and their tensors; the rest lies in scratch space."""
+    scratch = dict.fromkeys(("input", "output", "operand0", "operand1", "index", "block_n", ""), "")
+    return scratch | tensors

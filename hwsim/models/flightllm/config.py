@@ -1,0 +1,225 @@
+"""The FlightLLM machine as a config: every knob of the model, with its unit and its rule.
+
+Ref: FlightLLM, FPGA'24, arXiv 2401.03868; the published values are in ``arch_configs/flightllm/``.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from hwsim.config import Bytes, BytesPerSecond, Config, Dollars, Hertz, Watts, quantity
+from hwsim.laws.flightllm_core import CoreGeometry
+
+__all__ = [
+    "AttentionConfig",
+    "BucketsConfig",
+    "BuffersConfig",
+    "CoreConfig",
+    "FlightLLMConfig",
+    "HbmConfig",
+    "LumpedConfig",
+    "PowerConfig",
+    "WeightsConfig",
+]
+
+GEMM_ROLES = (
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+    "fc1",
+    "fc2",
+    "lm_head",
+)
+Bits = Literal[2, 3, 4, 5, 8]
+
+
+class CoreConfig(Config):
+    """Parallelism of one core and the work one instruction starts."""
+
+    k_lanes: int = Field(16, ge=1)
+    mm_lanes: int = Field(4096, ge=1)
+    mm_rows: int = Field(128, ge=16)
+    mm_columns: int = Field(16, ge=1)
+    mv_lanes: int = Field(1024, ge=1)
+    mv_columns: int = Field(512, ge=1)
+    sfu_lanes: int = Field(16, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("mm_rows", "mm_columns", "mv_columns"):
+            if getattr(self, name) % self.k_lanes:
+                raise ValueError(
+                    f"{name} must be a multiple of k_lanes = {self.k_lanes}, got {getattr(self, name)}"
+                )
+        return self
+
+
+class BuffersConfig(Config):
+    """On-chip buffers of one core: addresses (rows), and the bytes of a row on one channel.
+
+    ``a`` holds activations in MM and weights or KV in MV, ``b`` weights in MM and the vector in MV,
+    ``output`` is the global buffer. K is cut so that ``a_tiles`` (MV) or ``b_tiles`` (MM) tiles fit.
+    """
+
+    a_depth: int = Field(4096, ge=64, le=4096)
+    a_mm_row_bytes: Bytes = quantity("256 B")
+    a_mv_row_bytes: Bytes = quantity("128 B")
+    b_depth: int = Field(4096, ge=64, le=4096)
+    b_mm_row_bytes: Bytes = quantity("32 B")
+    b_mv_row_bytes: Bytes = quantity("16 B")
+    output_depth: int = Field(512, ge=16, le=4096)
+    metadata_depth: int = Field(4096, ge=16, le=4096)
+    metadata_row_bytes: Bytes = quantity("16 B")
+    fsb_depth: int = Field(4096, ge=16, le=4096)
+    bias_depth: int = Field(4096, ge=16, le=4096)
+    a_tiles: int = Field(4, ge=1)
+    b_tiles: int = Field(2, ge=1)
+    norm_rows: int = Field(16, ge=1)
+
+
+class HbmConfig(Config):
+    """High-bandwidth memory: the whole device, and the channels one core reads in parallel."""
+
+    capacity: Bytes
+    bandwidth: BytesPerSecond
+    channels: int = Field(ge=1)
+    channels_per_core: int = Field(8, ge=1, le=8)
+
+    @property
+    def channel_bandwidth(self) -> Fraction:
+        """Bytes a second of one channel."""
+        return self.bandwidth / self.channels
+
+
+class LumpedConfig(Config):
+    """The three efficiencies by which the lumped fidelity stands for all it does not simulate."""
+
+    same_channel_efficiency: float = Field(gt=0, le=1)
+    cross_channel_efficiency: float = Field(gt=0, le=1)
+    parallel_efficiency: float = Field(gt=0, le=1)
+
+
+class WeightsConfig(Config):
+    """How weights are stored: bits, density of each kind of projection, which of them have a bias.
+
+    ``density`` is a fraction (``0.7``); :attr:`sparsity_block` x ``sparsity_block`` blocks of N:M weights with
+    M = 16 and N in 0, 2, 4, 8, 16 have a mean density, and ``density_map`` names a user's ``.npz`` with the N of
+    every block. ``mixed`` bits are blocks of 3, 4 and 5 bits, ``mixed_average_bits`` on average.
+    """
+
+    bits: Literal[2, 3, 4, 5, 8, "mixed"] = 4
+    mixed_average_bits: float = Field(3.5, ge=3, le=5)
+    bits_by_role: dict[str, Bits] = Field(default_factory=dict)
+    density: dict[str, float] = Field(default_factory=dict)
+    default_density: float = Field(1.0, ge=0, le=1)
+    density_map: str | None = None
+    biased: tuple[str, ...] = ()
+    sparsity_block: int = Field(16, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for field in ("bits_by_role", "density", "biased"):
+            for role in getattr(self, field):
+                if role not in GEMM_ROLES:
+                    raise ValueError(
+                        f"{field} must name projections among {', '.join(GEMM_ROLES)}, got {role!r}"
+                    )
+        for role, density in self.density.items():
+            if not 0 <= density <= 1:
+                raise ValueError(f"density.{role} must be between 0 and 1, got {density!r}")
+        return self
+
+
+class AttentionConfig(Config):
+    """Block-sparse prefill attention: ``published``, ``causal``, or a ``.npz`` file of the user's."""
+
+    mask: str = "published"
+    block_tokens: int = Field(64, ge=16)
+
+
+class BucketsConfig(Config):
+    """Length-adaptive compilation: lengths are rounded up to a multiple, one program each."""
+
+    prefill: int = Field(128, ge=1)
+    decode: int = Field(16, ge=1)
+
+
+class PowerConfig(Config):
+    """Board power as a sum of states: always on, and while a unit works."""
+
+    static: Watts
+    hbm_active: Watts
+    mpe_active: Watts
+    sfu_active: Watts
+
+
+class FlightLLMConfig(Config):
+    """A FlightLLM machine.
+
+    The four switches are the paper's ablations; switched off, the machine does what hardware without the
+    mechanism would do. ``fidelity`` is ``lumped`` (the authors' abstraction).
+    """
+
+    clock: Hertz
+    cores: int = Field(ge=1, le=64)
+    max_tokens: int = Field(ge=16)
+    fidelity: Literal["lumped"] = "lumped"
+    price: Dollars | None = None
+
+    always_on_chip_decode: bool = True
+    sparse_dsp_chain: bool = True
+    mixed_precision: bool = True
+    length_adaptive_compilation: bool = True
+    count_metadata: bool = False
+
+    token_counter_depth: int = Field(65536, ge=1)
+    core: CoreConfig = CoreConfig()
+    buffers: BuffersConfig = BuffersConfig()
+    hbm: HbmConfig
+    lumped: LumpedConfig
+    weights: WeightsConfig = WeightsConfig()
+    attention: AttentionConfig = AttentionConfig()
+    buckets: BucketsConfig = BucketsConfig()
+    power: PowerConfig
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        used = self.cores * self.hbm.channels_per_core
+        if used > self.hbm.channels:
+            raise ValueError(
+                f"hbm.channels must be at least cores x hbm.channels_per_core = {used}, "
+                f"got {self.hbm.channels}"
+            )
+        return self
+
+    @property
+    def geometry(self) -> CoreGeometry:
+        """The core's geometry, as the timing laws take it."""
+        return CoreGeometry(
+            **self.core.model_dump(),
+            channels=self.hbm.channels_per_core,
+            channel_bytes_per_cycle=self.buffers.a_mm_row_bytes,
+        )
+
+    @property
+    def speedup(self) -> Fraction:
+        """By what the lumped fidelity divides every time: cores x parallel efficiency."""
+        return self.cores * Fraction(str(self.lumped.parallel_efficiency))
+
+    def density(self, role: str) -> Fraction:
+        """Mean density of the weights of that role."""
+        return Fraction(str(self.weights.density.get(role, self.weights.default_density)))
+
+    def weight_bits(self, role: str) -> Fraction:
+        """Stored bits of a weight of that role: INT8 without mixed precision."""
+        if not self.mixed_precision:
+            return Fraction(8)
+        bits = self.weights.bits_by_role.get(role, self.weights.bits)
+        return Fraction(str(self.weights.mixed_average_bits if bits == "mixed" else bits))

@@ -1,0 +1,208 @@
+"""Instruction decode: a segment's words become each unit's bursts.
+
+A *burst* is a run of instructions of one unit with no token taken or given inside: nothing can happen between
+them, so the unit runs it as one event. Durations are those of the timing law, summed exactly.
+
+Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3.1 (instruction scheduler).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.laws.flightllm_isa import HbmAccess, LoadMode, Opcode, token_units
+from hwsim.models.flightllm import isa
+from hwsim.models.flightllm.config import FlightLLMConfig
+from hwsim.models.flightllm.loads import Loads, loaded
+from hwsim.models.flightllm.memory_map import MemoryMap
+from hwsim.models.flightllm.residency import BufferUse, buffer_use
+from hwsim.models.flightllm.timing import LumpedTiming, by_value
+
+__all__ = ["Burst", "Decoder", "Stream"]
+
+Column = NDArray[np.int64]
+Fields = dict[str, Column]
+LD, ST, MM, MV, MISC, SYS = tuple(Opcode)
+COMPUTE_UNITS = (MM, MV)
+
+
+class Burst(NamedTuple):
+    """What a unit does as one: take tokens, be busy, give tokens."""
+
+    waits: tuple[Opcode, ...]
+    duration_fs: int
+    releases: tuple[Opcode, ...]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One unit's work in a segment.
+
+    Columns have a row a burst: ``operator`` (ordinal in the segment), ``label`` (what to call it in a
+    timeline: load mode, K or MISC operation), ``first`` (its first instruction), ``buffer_bytes`` loaded
+    into A or B, ``guard`` (see :mod:`.residency`), ``excess_bytes``. ``hbm_bytes`` has an entry an operator.
+    """
+
+    unit: Opcode
+    bursts: list[Burst]
+    operator: Column
+    label: Column
+    first: Column
+    instructions: int
+    hbm_bytes: tuple[Fraction, ...]
+    macs: Fraction
+    buffer_bytes: Column
+    guard: Column
+    excess_bytes: Column
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """One unit's instructions, decoded: fields, place in the program, operator, time."""
+
+    fields: Fields
+    at: Column
+    operator: Column
+    durations: Column
+
+
+class Decoder:
+    """Decodes segments for one machine and one placement of tensors."""
+
+    def __init__(self, cfg: FlightLLMConfig, memory: MemoryMap) -> None:
+        self._cfg = cfg
+        self._memory = memory
+        self._timing = LumpedTiming(cfg)
+
+    def streams(self, words: NDArray[np.uint32]) -> dict[Opcode, Stream]:
+        """The work of each unit in a segment of whole operators."""
+        order, encoded = isa.split(words)
+        fields = {unit: isa.decode(unit, encoded[unit]) for unit in Opcode}
+        at = {unit: np.flatnonzero(order == unit) for unit in Opcode}
+        ordinal = np.cumsum(order == SYS) - (order == SYS)
+        unit = MM if len(at[MM]) else MV
+        loads = loaded(self._cfg, self._memory, fields[LD])
+        use = buffer_use(
+            self._cfg, unit, fields[LD], at[LD], loads.density, fields[unit], at[unit]
+        )
+        times = self._durations(fields, use, loads)
+        stores = fields[ST]["length_1d"]
+        operators, none = len(at[SYS]), (Fraction(0),) * len(at[SYS])
+        moved = {
+            LD: loads.hbm_bytes(fields[LD], ordinal[at[LD]], operators),
+            ST: tuple(
+                Fraction(int(n)) for n in _sums(stores, ordinal[at[ST]], operators)
+            ),
+        }
+        macs = {unit: self._macs(unit, fields[unit], use, loads)}
+        return {
+            each: _stream(
+                each, _Unit(fields[each], at[each], ordinal[at[each]], times[each]), use,
+                moved.get(each, none), macs.get(each, Fraction(0)),
+            )
+            for each in Opcode
+        }  # fmt: skip
+
+    def _durations(
+        self, fields: dict[Opcode, Fields], use: BufferUse, loads: Loads
+    ) -> dict[Opcode, Column]:
+        timing, one = self._timing, Fraction(1)
+        codes, ratios, densities = loads.ratio, loads.ratios, loads.densities
+
+        def load(length: int, access: int, zero: int, code: int) -> int:
+            if zero:
+                return timing.zero_fill_fs(length)
+            return timing.transfer_fs(length, HbmAccess(access), ratios[code])
+
+        def compute(unit: Opcode, k: int, sparse: int, tag: int) -> int:
+            return timing.compute_fs(unit, k, densities[tag] if sparse and tag >= 0 else one)
+
+        ld, st, misc = fields[LD], fields[ST], fields[MISC]
+        times = {
+            LD: by_value(load, ld["length_1d"], ld["hbm_type"], ld["zero_fill"], codes),
+            ST: by_value(
+                lambda n, access: timing.transfer_fs(n, HbmAccess(access), one),
+                st["length_1d"], st["hbm_type"],
+            ),
+            MISC: by_value(timing.misc_fs, misc["op"], misc["k"]),
+            SYS: np.full(len(fields[SYS]["wait"]), timing.cycles_to_fs(1), np.int64),
+        }  # fmt: skip
+        for unit in COMPUTE_UNITS:
+            found = fields[unit]
+            tags = use.density if len(found["k"]) == len(use.density) else np.zeros(0, np.int64)
+            times[unit] = by_value(
+                lambda k, sparse, tag, unit=unit: compute(unit, k, sparse, tag),
+                found["k"], found["sparse"], tags,
+            )  # fmt: skip
+        return times
+
+    def _macs(
+        self, unit: Opcode, found: Fields, use: BufferUse, loads: Loads
+    ) -> Fraction:
+        """MACs the unit does, padding included, zeros left out where it skips them."""
+        core = self._cfg.geometry
+        shape = core.mm_rows * core.mm_columns if unit is MM else core.mv_columns
+        k = found["k"] * (shape * core.k_lanes)
+        tags = np.where(found["sparse"] == 1, use.density, -1)
+        total = Fraction(int(k[tags < 0].sum()))
+        for tag in np.unique(tags[tags >= 0]).tolist():
+            total += int(k[tags == tag].sum()) * loads.densities[tag]
+        return total
+
+
+def _stream(
+    unit: Opcode,
+    decoded: _Unit,
+    use: BufferUse,
+    hbm_bytes: tuple[Fraction, ...],
+    macs: Fraction,
+) -> Stream:
+    """Merge instructions with no token between them into bursts."""
+    fields, n = decoded.fields, len(decoded.at)
+    begins = np.ones(n, bool)
+    begins[1:] = (
+        (fields["wait"][1:] != 0)
+        | (fields["release"][:-1] != 0)
+        | (np.diff(decoded.operator) != 0)
+    )
+    starts = np.flatnonzero(begins)
+    lasts = np.append(starts[1:], n)[: len(starts)] - 1
+    durations = np.add.reduceat(decoded.durations, starts) if n else decoded.durations
+    waits = [_units(unit, m) for m in fields["wait"][starts].tolist()]
+    releases = [_units(unit, m) for m in fields["release"][lasts].tolist()]
+    empty = np.zeros(0, np.int64)
+    into = {LD: "mode", MM: "k", MV: "k", MISC: "op"}.get(unit)
+    loads = unit is LD and n > 0
+    on_chip = np.isin(fields["mode"], (LoadMode.A, LoadMode.B)) if unit is LD else empty
+    return Stream(
+        unit=unit,
+        bursts=[Burst(*b) for b in zip(waits, durations.tolist(), releases, strict=True)],
+        operator=decoded.operator[starts],
+        label=fields[into][starts] if into else np.zeros(len(starts), np.int64),
+        first=decoded.at[starts],
+        instructions=n,
+        hbm_bytes=hbm_bytes,
+        macs=macs,
+        buffer_bytes=np.add.reduceat(fields["length_1d"] * on_chip, starts) if loads else empty,
+        guard=np.maximum.reduceat(use.guard, starts) if loads else empty,
+        excess_bytes=np.add.reduceat(use.excess_bytes, starts) if loads else empty,
+    )
+
+
+_UNITS = {(unit, mask): token_units(unit, mask) for unit in Opcode for mask in range(32)}
+
+
+def _sums(values: Column, group: Column, groups: int) -> Column:
+    """Sum of ``values`` by group."""
+    totals = np.zeros(groups, np.int64)
+    np.add.at(totals, group, values)
+    return totals
+
+
+def _units(unit: Opcode, mask: int) -> tuple[Opcode, ...]:
+    return _UNITS[unit, mask]

@@ -1,0 +1,77 @@
+"""A user's density map: the N of every 16 x 16 block of N:M sparse weights (M = 16).
+
+Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3.2 (N constant in a block, different between blocks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.errors import WorkloadError
+
+__all__ = ["ALLOWED_N", "DensityMaps"]
+
+ALLOWED_N = (0, 2, 4, 8, 16)
+Blocks = NDArray[np.uint8]
+
+
+class DensityMaps:
+    """Maps by op name (``layers.3.q_proj``) or by role (``q_proj``, for every layer)."""
+
+    def __init__(self, arrays: Mapping[str, Blocks], source: str = "density map") -> None:
+        self._arrays = dict(arrays)
+        self._source = source
+        for name, blocks in self._arrays.items():
+            self._check(name, blocks)
+
+    @classmethod
+    def load(cls, path: str | None) -> DensityMaps:
+        """Read an ``.npz`` of integer arrays [k blocks, column blocks]; none gives no maps.
+
+        Raises
+        ------
+        WorkloadError
+            For a file that is no such archive, or an N that is none of 0, 2, 4, 8, 16.
+        """
+        if path is None:
+            return cls({})
+        try:
+            with np.load(Path(path), allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        except (OSError, ValueError, AttributeError, EOFError, KeyError) as error:
+            raise WorkloadError(
+                f"{path}: weights.density_map must be an .npz file of integer arrays, got {error}"
+            ) from error
+        return cls(arrays, path)
+
+    def blocks(self, name: str, role: str, k_blocks: int, columns: int) -> Blocks | None:
+        """The map of one projection [k_blocks, columns], None where the user gave none."""
+        found = self._arrays.get(name, self._arrays.get(role))
+        if found is not None and found.shape != (k_blocks, columns):
+            raise WorkloadError(
+                f"{self._source}: {name} must have shape [{k_blocks}, {columns}] "
+                f"(16 x 16 blocks), got {list(found.shape)}"
+            )
+        return found
+
+    @staticmethod
+    def mean(blocks: Blocks) -> Fraction:
+        """Mean density of a map."""
+        return Fraction(int(blocks.sum(dtype=np.int64)), 16 * blocks.size)
+
+    def _check(self, name: str, blocks: Blocks) -> None:
+        if blocks.ndim != 2 or blocks.dtype.kind not in "iu" or not blocks.size:
+            shape = f"{blocks.dtype} {list(blocks.shape)}"
+            raise WorkloadError(
+                f"{self._source}: {name} must be a two-dimensional integer array, got {shape}"
+            )
+        strangers = np.setdiff1d(blocks, ALLOWED_N)
+        if strangers.size:
+            raise WorkloadError(
+                f"{self._source}: {name} must hold N among {ALLOWED_N}, got {int(strangers[0])}"
+            )

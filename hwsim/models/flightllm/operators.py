@@ -1,0 +1,117 @@
+"""What the compiler compiles: operators, each a few trace ops that run as one.
+
+:func:`fuse` groups the ops of a step. With always-on-chip decode a projection carries the miscellaneous ops
+that follow it (RoPE, SiLU, the residual add, the gate's multiply) and QK^T its softmax, so that their operands
+never leave the chip; without it, each is an operator of its own.
+
+Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 4 (always-on-chip decode); the fusions are those that the
+authors' public artifact implements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from hwsim.errors import WorkloadError
+from hwsim.laws.flightllm_isa import MiscOp
+from hwsim.workloads import (
+    Activation,
+    Attention,
+    Elementwise,
+    Embedding,
+    Gemm,
+    KvAppend,
+    Norm,
+    Op,
+    Softmax,
+)
+
+__all__ = ["Fused", "Operator", "fuse"]
+
+Fused: TypeAlias = Literal["rope", "add", "mul", "silu"]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator: its main op, the ops fused with it, and which positions of the step they have."""
+
+    main: Op
+    fused: tuple[Op, ...]
+    positions: range
+
+    @property
+    def ops(self) -> tuple[Op, ...]:
+        """The main op, then the fused ones."""
+        return (self.main, *self.fused)
+
+    def signature(self) -> Hashable:
+        """What the operator's work depends on."""
+        return tuple(op.signature() for op in self.ops)
+
+    @property
+    def softmax(self) -> bool:
+        """Whether a softmax is fused."""
+        return any(isinstance(op, Softmax) for op in self.fused)
+
+    @property
+    def relu(self) -> bool:
+        """Whether the matrix unit's own ReLU is used."""
+        return any(isinstance(op, Activation) and op.kind == "relu" for op in self.fused)
+
+    @property
+    def tail(self) -> tuple[Fused, ...]:
+        """The fused work of the special function unit, RoPE's three passes as one word."""
+        kinds: list[Fused] = []
+        for op in self.fused:
+            if isinstance(op, Elementwise) and op.role == "rope":
+                if "rope" not in kinds:
+                    kinds.append("rope")
+            elif isinstance(op, Elementwise):
+                kinds.append(op.kind)
+            elif isinstance(op, Activation) and op.kind == "silu":
+                kinds.append("silu")
+        return tuple(kinds)
+
+
+def fuse(ops: Sequence[Op], *, on_chip: bool) -> Iterator[Operator]:
+    """Group a step's ops, in order, into operators. The embedding look-up is the host's.
+
+    Raises
+    ------
+    WorkloadError
+        For an op the machine has no instruction for.
+    """
+    start = 0
+    while start < len(ops):
+        main, end = ops[start], start + 1
+        while end < len(ops) and _rides(ops[end], main, on_chip=on_chip):
+            end += 1
+        if not isinstance(main, Embedding):
+            _check(main)
+            yield Operator(main, tuple(ops[start + 1 : end]), range(start, end))
+        start = end
+
+
+def _rides(op: Op, main: Op, *, on_chip: bool) -> bool:
+    """Whether ``op`` is fused with the ``main`` op before it."""
+    if isinstance(main, Gemm) and isinstance(op, Activation) and op.kind == "relu":
+        return True  # an output flag of the matrix unit, not an operation of the SFU
+    if not on_chip:
+        return False
+    if isinstance(main, Gemm):
+        return isinstance(op, Elementwise) or (isinstance(op, Activation) and op.kind == "silu")
+    return isinstance(main, Attention) and main.kind == "scores" and isinstance(op, Softmax)
+
+
+def _check(op: Op) -> None:
+    known = (Gemm, Attention, KvAppend, Norm, Softmax, Elementwise, Activation)
+    unknown = not isinstance(op, known) or (isinstance(op, Activation) and op.kind == "gelu")
+    if unknown:
+        kind = getattr(op, "kind", "")
+        what = f"{type(op).__name__} {kind}".strip()
+        raise WorkloadError(
+            f"op {op.index} {op.name!r}: type must be one FlightLLM has an instruction for "
+            f"({', '.join(m.name.lower() for m in MiscOp)}, matrix products), got {what!r}"
+        )

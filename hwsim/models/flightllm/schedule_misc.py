@@ -1,0 +1,49 @@
+"""Operators of the special function unit alone: norms, and what is not fused with a projection.
+
+Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3.4; schedule of the authors' public artifact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hwsim.laws.flightllm_core import ceil_div
+from hwsim.laws.flightllm_isa import HbmAccess, LoadMode, MiscOp, Opcode
+from hwsim.models.flightllm.block import Block, BlockWriter, Units
+from hwsim.models.flightllm.config import FlightLLMConfig
+
+__all__ = ["MiscRows", "misc_rows"]
+
+LD, ST, MISC, SYS = Opcode.LD, Opcode.ST, Opcode.MISC, Opcode.SYS
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiscRows:
+    """``operation`` on ``rows`` rows of ``width`` bytes, each with ``operands`` operands in HBM."""
+
+    operation: MiscOp
+    rows: int
+    width: int
+    operands: int = 1
+
+
+def misc_rows(cfg: FlightLLMConfig, op: MiscRows) -> Block:
+    """A load an operand, a MISC and a store for each row; ``norm_rows`` rows fit the buffer."""
+    write = BlockWriter()
+    fits, k_blocks = cfg.buffers.norm_rows, ceil_div(op.width, cfg.geometry.k_lanes)
+    for i in range(op.rows):
+        bank = i % fits
+        for operand in range(op.operands):
+            write.load(
+                LoadMode.GLOBAL, HbmAccess.SINGLE, op.width, f"operand{operand}", bank=bank,
+                offset=i * op.width, wait=(ST,) if i >= fits and not operand else (),
+                release=(MISC,) if operand == op.operands - 1 else (),
+            )  # fmt: skip
+        write.misc(op.operation, k_blocks, a=bank, wait=(LD,), release=(ST,))
+        ends: Units = (*((LD,) if i + fits < op.rows else ()), *((SYS,) if i == op.rows - 1 else ()))
+        write.store(
+            HbmAccess.SINGLE, op.width, "output", bank=bank, offset=i * op.width,
+            wait=(MISC,), release=ends,
+        )  # fmt: skip
+    write.barrier()
+    return write.finish()
