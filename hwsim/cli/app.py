@@ -1,0 +1,97 @@
+"""The commands by name, and the one place that turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+import hwsim
+from hwsim.cli.bench import bench
+from hwsim.cli.compare import compare
+from hwsim.cli.list import list_registered
+from hwsim.cli.program import program
+from hwsim.cli.report import report
+from hwsim.cli.run import run
+from hwsim.cli.terminal import print_error, print_text
+from hwsim.cli.trace import trace
+from hwsim.cli.validate import validate
+from hwsim.errors import HwsimError
+
+__all__ = ["app", "dispatch", "main"]
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+TERMINATED = 143
+
+app = typer.Typer(
+    name="hwsim",
+    help="Simulate machine-learning accelerators, cycle by cycle.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("list")(list_registered)
+app.command("run")(run)
+app.command("compare")(compare)
+app.command("report")(report)
+app.command("validate")(validate)
+app.command("bench")(bench)
+app.add_typer(trace, name="trace")
+app.add_typer(program, name="program")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print_text(f"hwsim {hwsim.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print it.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options of ``hwsim`` itself."""
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and exit with its code."""
+    # Unwinds, so that what was being written aside is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    sys.exit(dispatch(sys.argv[1:]))
+
+
+def dispatch(words: Sequence[str]) -> int:
+    """Run one command line and return its exit code.
+
+    Wrong input becomes one message on standard error; what is no :class:`HwsimError` is a bug and
+    keeps its traceback.
+    """
+    try:
+        code = app(list(words) or ["--help"], prog_name="hwsim", standalone_mode=False) or 0
+    except HwsimError as error:
+        print_error(str(error))
+        return error.exit_code
+    except typer.TyperException as error:
+        print_error(_usage_message(error))
+        return BAD_INPUT
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print_error(f"{error.filename}: {error.strerror}")
+        return BAD_INPUT
+    if code == INTERRUPTED:
+        print_error("interrupted")
+    return int(code)
+
+
+def _usage_message(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "hwsim"
+    return f"{error.format_message().rstrip('.')} (see '{command} --help')"

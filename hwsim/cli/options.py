@@ -1,0 +1,40 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+__all__ = ["JsonOption", "MachineArgument", "OutOption", "SetOption", "WorkloadArgument"]
+
+MachineArgument: TypeAlias = Annotated[
+    str,
+    typer.Argument(metavar="MACHINE", help="A machine's name (see 'hwsim list') or a .toml file."),
+]
+WorkloadArgument: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="WORKLOAD",
+        help="A workload's name, or a file: "
+        "a scenario (.toml), a Hugging Face config (.json), a trace (.jsonl, .parquet).",
+    ),
+]
+SetOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Override one value, "
+        "such as machine.hbm.bandwidth='920 GB/s' or workload.prompt_tokens=256.",
+        show_default=False,
+    ),
+]
+OutOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="The folder to write.", show_default=False),
+]
+JsonOption: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")
+]

@@ -1,0 +1,122 @@
+"""Axes in people's units: ``latency (s)`` of 0.0175 becomes ``latency (ms)`` of 17.5.
+
+A label that ends in one of these units in brackets is scaled: ``(s) (B) (B/s) (J) (W) (Hz) (op/s)
+(FLOP/s) (token/s) (token/J) (cycle)``. ``(%)`` takes shares, 1 being all. ``(1)`` is a plain
+number, its unit not shown. Other units stay as they are.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
+
+__all__ = ["Scale", "axis_scale", "plain", "with_prefix"]
+
+LABEL = re.compile(r"(?P<what>.*?)\s*[(\[](?P<unit>[^()\[\]]+)[)\]]\s*", re.DOTALL)
+LARGE = ("", "k", "M", "G", "T", "P")
+SMALL = ("", "m", "µ", "n", "p", "f")
+COUNTS = {"cycle", "cycles"}
+UP = {"B", "B/s", "Hz", "op/s", "FLOP/s", "FLOPS", "token/s", "token/J"} | COUNTS
+SCALED = UP | {"s", "J", "W"}
+FEW_DECADES = 60
+"""Axes that span less than this ratio have ticks at 2 and 5 too."""
+COUNT_WORDS = ("", "thousand ", "million ", "billion ", "trillion ", "quadrillion ")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What to multiply values with, and the label that then holds."""
+
+    factor: float
+    label: str
+    unit: str
+    base_unit: str
+    """The unit before scaling; empty if there is none to show."""
+
+    def text(self, value: float) -> str:
+        """An unscaled value in the axis's unit, three digits, without the unit."""
+        return plain(float(f"{value * self.factor:.3g}"))
+
+    def full_text(self, value: float) -> str:
+        """An unscaled value with its unit and a prefix of its own."""
+        return with_prefix(float(f"{value:.3g}"), self.base_unit)
+
+    def dress(self, axis: Axis, log: bool) -> None:
+        """Label an axis; a logarithmic one has the unit at each tick, with a prefix of its own."""
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+        axis.set_label_text(self.label)
+        if not log:
+            axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+            return
+        ticks = FuncFormatter(lambda value, _: with_prefix(value, self.unit))
+        axis.set_major_formatter(ticks)
+        low, high = axis.get_view_interval()
+        few_decades = high < FEW_DECADES * low
+        axis.set_minor_locator(LogLocator(subs=(2, 5) if few_decades else range(2, 10)))
+        axis.set_minor_formatter(ticks if few_decades else NullFormatter())
+
+
+def axis_scale(label: str, values: Iterable[float], log: bool) -> Scale:
+    """The scale that shows the largest of ``values`` with one to three digits before the point."""
+    match = LABEL.fullmatch(label)
+    if match is None:
+        return Scale(1.0, label, "", "")
+    what, unit = match["what"], match["unit"]
+    if unit == "1":
+        return Scale(1.0, what, "", "")
+    if unit == "%":
+        return Scale(100.0, label, "", "")
+    if unit not in SCALED:
+        return Scale(1.0, label, "", "")
+    if log:
+        return Scale(1.0, what, unit, unit)
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    step = _step(largest, unit)
+    shown = f"{COUNT_WORDS[step]}cycles" if unit in COUNTS else _prefixed(_prefix(step), unit)
+    return Scale(1000.0**-step, f"{what} ({shown})", "", unit)
+
+
+def with_prefix(value: float, unit: str) -> str:
+    """A value with its unit, scaled by itself: ``3.25 GB``; plain if it has none."""
+    if not unit:
+        return plain(value)
+    step = _step(abs(value), unit)
+    return f"{plain(value / 1000.0**step)} {_prefixed(_prefix(step), unit)}"
+
+
+def plain(value: float) -> str:
+    """A number as an axis or a bar shows it: ``0.25``, ``17.5``, ``12,000``."""
+    if not math.isfinite(value):
+        return ""
+    if value and not 1e-4 <= abs(value) < 1e9:
+        return f"{value:.3g}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) < 1 else f"{value:.4g}"
+
+
+def _step(largest: float, unit: str) -> int:
+    """Powers of 1000 in ``largest``, within the prefixes that the unit takes."""
+    if largest == 0:
+        return 0
+    step = math.floor(math.log10(largest * 1.0000001) / 3)
+    low, high = (0 if unit in UP else -5), (0 if unit == "s" else 5)
+    return max(low, min(high, step))
+
+
+def _prefix(step: int) -> str:
+    return LARGE[step] if step >= 0 else SMALL[-step]
+
+
+def _prefixed(prefix: str, unit: str) -> str:
+    """``M`` and ``B/s`` as ``MB/s``; a unit that is a word keeps its distance: ``k token/s``."""
+    return (
+        f"{prefix} {unit}" if prefix and unit.startswith(("token", "cycle")) else f"{prefix}{unit}"
+    )
