@@ -7,6 +7,7 @@ import functools
 import importlib.metadata
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 import hwsim
+from hwsim.config import build, load_machine_file
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
@@ -156,10 +158,15 @@ def test_nothing_is_left_to_do_without_a_reason() -> None:
 # Documents
 
 
+def blocks(document: Path, *languages: str) -> list[str]:
+    """The fenced blocks of a document whose fence names one of the languages ("" is none)."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", document.read_text(), re.DOTALL | re.MULTILINE)
+    return [body for language, body in fenced if language in languages]
+
+
 def commands(document: Path) -> Iterator[tuple[str, ...]]:
     """The ``hwsim`` command lines in a document's code blocks, without prompts and comments."""
-    fenced = re.compile(r"^```(?:console|sh|bash)?\n(.*?)^```", re.DOTALL | re.MULTILINE)
-    for block in fenced.findall(document.read_text()):
+    for block in blocks(document, "", "console", "sh", "bash"):
         for line in block.replace("\\\n", " ").splitlines():
             if line.removeprefix("$ ").startswith("hwsim "):
                 yield tuple(shlex.split(line.removeprefix("$ "), comments=True)[1:])
@@ -189,6 +196,27 @@ def test_every_documented_command_exists_with_its_options(words: tuple[str, ...]
     told = help_of(verbs(words))
     options = {word.split("=")[0] for word in words if word.startswith("--")}
     assert {option for option in options if option not in told} == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_python_and_toml_in_documents_are_valid(document: Path, tmp_path: Path) -> None:
+    """The Python of a document runs from top to bottom, as one program."""
+    script = tmp_path / "document.py"
+    script.write_text("\n".join(blocks(document, "python")))
+    runpy.run_path(str(script))
+    for block in blocks(document, "toml"):
+        tomllib.loads(block)
+
+
+def test_the_machine_in_the_accelerator_guide_loads(tmp_path: Path) -> None:
+    guide = ROOT / "docs" / "add_an_accelerator.md"
+    script = tmp_path / "guide.py"
+    script.write_text("\n".join(blocks(guide, "python")))
+    config = runpy.run_path(str(script))["MineConfig"]
+    (text,) = (block for block in blocks(guide, "toml") if block.startswith("system ="))
+    (tmp_path / "small.toml").write_text(text)
+    machine = build(config, load_machine_file(str(tmp_path / "small.toml")))
+    assert (machine.clock, machine.rows * machine.columns) == (225_000_000, 256)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)

@@ -261,9 +261,9 @@ def test_the_markdown_holds_every_claim_its_source_and_the_reasons(paper: Any) -
     assert validation.markdown() == (
         "| system | claim | published | simulated | error | tolerance | kind | status |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
-        "| toy | Latency of the slow one | 2 s | 2.02 s | +1.00% | 5.00% | validate | hit |\n"
-        "| toy | A &#124; B | 2 s | 2.02 s | +1.00% | 0.00% | validate | miss |\n"
-        "| toy | Latency of the slow one | 8 s |  |  |  | reference | reference |\n"
+        "| toy | Latency of the slow one | 2000 ms | 2020 ms | +1.00% | 5.00% | validate | hit |\n"
+        "| toy | A &#124; B | 2000 ms | 2020 ms | +1.00% | 0.00% | validate | miss |\n"
+        "| toy | Latency of the slow one | 8000 ms |  |  |  | reference | reference |\n"
         "\n"
         "**Misses**\n"
         "\n"

@@ -74,7 +74,9 @@ def _print_summary(result: Result, folder: Path | None) -> None:
             (f"{result.workload} on {result.machine}", ""),
             [(words(name), measure(name, metric)) for name, metric in headline.items()],
         ),
-        table(("bound by", "of the time"), [(name, percent(share)) for name, share in shares]),
+        table(
+            ("bound by", "of the time"), [(words(name), percent(share)) for name, share in shares]
+        ),
         *(f"Note: {note}" for note in outcome.notes),
         f"Report: {folder / 'report.html'}" if folder else "",
     )

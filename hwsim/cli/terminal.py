@@ -58,8 +58,8 @@ def print_rich(*parts: RenderableType) -> None:
     console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS, highlight=False)
     with console.capture() as rendered:
         console.print(*parts, sep="\n", markup=False, emoji=False)
-    lines = rendered.get().strip("\n").splitlines()
-    print_text("".join(f"{line.rstrip()}\n" for line in lines))
+    lines = (line.rstrip() for line in rendered.get().splitlines())
+    print_text("\n".join(lines).strip("\n") + "\n")
 
 
 def print_table(

@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from hwsim.errors import ConfigError, Problem
 
-__all__ = ["MAX_BYTES", "RawConfig", "read_text", "read_toml"]
+__all__ = ["MAX_BYTES", "SET", "RawConfig", "read_text", "read_toml"]
 
+SET: Final = "--set"
+"""What origins and messages call the command line."""
 MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_DEPTH: Final = 32
 TABLE_LINE: Final = re.compile(r"\s*\[\[?\s*(?P<key>[^\[\],]+?)\s*\]\]?\s*(?:#.*)?$")

@@ -11,18 +11,16 @@ from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from hwsim.config.files import RawConfig
+from hwsim.config.files import SET, RawConfig
 from hwsim.config.keys import Part, Parts, join_key, split_key
 from hwsim.config.problems import field_problems, unknown_key
-from hwsim.config.schema import FieldType, locate, root_type, validated
+from hwsim.config.schema import FieldType, root_type, validated
 from hwsim.errors import ConfigError, Problem
 
-__all__ = ["GROUPS", "OVERRIDE", "WHERE", "apply_overrides", "parse_overrides", "parse_value"]
+__all__ = ["GROUPS", "OVERRIDE", "apply_overrides", "parse_overrides", "parse_value"]
 
 GROUPS: Final = ("machine", "workload")
-WHERE: Final = "--set"
-"""What messages and origins call the command line."""
-OVERRIDE: Final = "override: --set"
+OVERRIDE: Final = f"override: {SET}"
 """Provenance of an overridden value."""
 INTEGER: Final = re.compile(r"[-+]?\d+(?:_\d+)*", re.ASCII)
 NUMBER: Final = re.compile(r"[-+]?\d+(?:_\d+)*(?:\.\d+)?(?:[eE][-+]?\d{1,3})?", re.ASCII)
@@ -42,10 +40,10 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
         try:
             group, path, value = _split(text)
         except ValueError as error:
-            problems.append(Problem(WHERE, "", str(error), text))
+            problems.append(Problem(SET, "", str(error), text))
             continue
         if path in dict(groups[group]):
-            problems.append(Problem(WHERE, "", f"must give {group}.{path} only once", text))
+            problems.append(Problem(SET, "", f"must give {group}.{path} only once", text))
         groups[group].append((path, value))
     if problems:
         raise ConfigError(problems)
@@ -87,7 +85,7 @@ def apply_overrides(
         except ConfigError as error:
             problems.extend(error.problems)
         else:
-            provenance[join_key(parts)], origins[join_key(parts)] = OVERRIDE, WHERE
+            provenance[join_key(parts)], origins[join_key(parts)] = OVERRIDE, SET
     if problems:
         raise ConfigError(problems)
     return replace(raw, data=data, provenance=provenance, origins=origins)
@@ -98,16 +96,16 @@ def _read(cls: type[BaseModel], path: str, text: str) -> tuple[Parts, Any]:
     try:
         parts = split_key(path)
     except ValueError as error:
-        raise ConfigError([Problem(WHERE, "", str(error), path)]) from None
+        raise ConfigError([Problem(SET, "", str(error), path)]) from None
     kind = _kind(cls, parts)
     try:
         value = parse_value(kind, text)
         validated(kind, value)
     except ValidationError as error:
-        problems = field_problems(cls, RawConfig({}, WHERE), _moved(error, parts))
+        problems = field_problems(cls, RawConfig({}, SET), _moved(error, parts))
         raise ConfigError(_with_text(problems, text)) from None
     except ValueError as error:
-        raise ConfigError([Problem(WHERE, join_key(parts), str(error), text)]) from None
+        raise ConfigError([Problem(SET, join_key(parts), str(error), text)]) from None
     return parts, value
 
 
@@ -136,9 +134,9 @@ def _kind(cls: type[BaseModel], parts: Parts) -> FieldType:
 
 def _no_such_key(cls: type[BaseModel], parent: FieldType, parts: Parts) -> Problem:
     if parent.model is not None:
-        return unknown_key(cls, parts, WHERE)
+        return unknown_key(cls, parts, SET)
     rule = f"must be set as a whole, it is {parent}"
-    return Problem(WHERE, join_key(parts[:-1]), rule, join_key(parts))
+    return Problem(SET, join_key(parts[:-1]), rule, join_key(parts))
 
 
 def parse_value(kind: FieldType, text: str) -> Any:
@@ -226,22 +224,20 @@ def _check_holds(holder: Any, part: Part, parts: Parts) -> None:
     """Refuse to go below a value that is no table, or beyond the end of a list."""
     if isinstance(part, int):
         if not isinstance(holder, list):
-            raise ConfigError([Problem(WHERE, join_key(parts[:-1]), "must be a list", holder)])
+            raise ConfigError([Problem(SET, join_key(parts[:-1]), "must be a list", holder)])
         if part >= len(holder):
             rule = f"must be a position below {len(holder)}, the length of the list"
-            raise ConfigError([Problem(WHERE, join_key(parts), rule, part)])
+            raise ConfigError([Problem(SET, join_key(parts), rule, part)])
     elif not isinstance(holder, dict):
-        raise ConfigError([Problem(WHERE, join_key(parts[:-1]), "must be a table", holder)])
+        raise ConfigError([Problem(SET, join_key(parts[:-1]), "must be a table", holder)])
 
 
 def _default(cls: type[BaseModel], parts: Parts) -> Any:
     """What stands at ``parts`` when a file leaves it out, as a file would say it."""
-    kind, parent = locate(cls, parts)[1], locate(cls, parts[:-1])[1]
-    default = None
-    if parent is not None and parent.model is not None:
-        default = parent.model.model_fields[str(parts[-1])].get_default(call_default_factory=True)
-    if isinstance(default, BaseModel):
-        return default.model_dump(mode="json", exclude_unset=True)
-    if kind is not None and kind.is_sequence:
-        return TypeAdapter(kind.annotation).dump_python(default or (), mode="json")
-    return dict(default) if isinstance(default, dict) else {}
+    kind, parent = _kind(cls, parts), _kind(cls, parts[:-1])
+    info = parent.model.model_fields[str(parts[-1])] if parent.model is not None else None
+    default = info and info.get_default(call_default_factory=True)
+    if info is None or info.is_required() or default is None:
+        return [] if kind.is_sequence else {}
+    adapter = TypeAdapter(kind.annotation)
+    return adapter.dump_python(validated(kind, default), mode="json", exclude_unset=True)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
-from hwsim.config.files import RawConfig
+from hwsim.config.files import SET, RawConfig
 from hwsim.config.keys import Parts, covering, join_key
 from hwsim.config.rules import Broken, broken_rules
 from hwsim.config.schema import FieldType, keys_of, locate, root_type
@@ -91,6 +91,10 @@ def _problem(cls: type[BaseModel], raw: RawConfig, item: ErrorDetails) -> Proble
         return Problem(_where(raw, parts), join_key(parts), f"must be given: {kind}")
     if item["type"] == "missing":  # of a list of fixed length
         parts, kind = parts[:-1], locate(cls, parts[:-1])[1]
+    if item["loc"][-1] == "[key]":
+        table = locate(cls, parts[:-1])[1]
+        rule = f"must have a key that is {table.key if table else 'known'}"
+        return Problem(_where(raw, parts), join_key(parts), rule, item["input"])
     of_member = kind is not None and kind.members and len(item["loc"]) > len(parts)
     rule = message if message and not of_member else _rule(item, kind)
     return Problem(_where(raw, parts), join_key(parts), rule, _as_toml(item["input"]))
@@ -104,8 +108,6 @@ def _own_words(item: ErrorDetails) -> str:
 
 
 def _rule(item: ErrorDetails, kind: FieldType | None) -> str:
-    if item["loc"] and item["loc"][-1] == "[key]" and kind is not None:
-        return "must be a known key"
     if kind is None:
         return "must be a value that fits here"
     return f"must be {kind}" + ", and finite" * (item["type"] == "finite_number")
@@ -130,9 +132,9 @@ def _where(raw: RawConfig, parts: Parts) -> str:
 def _where_rule(raw: RawConfig, parts: Parts, message: str) -> str:
     """The file of the first key; ``--set`` is added when it gave another key the rule names."""
     where = _where(raw, parts)
-    overridden = [key for key, origin in raw.origins.items() if origin == "--set"]
+    overridden = [key for key, origin in raw.origins.items() if origin == SET]
     named = any(re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", message) for key in overridden)
-    return f"{where} with --set" if named and where != "--set" else where
+    return f"{where} with {SET}" if named and where != SET else where
 
 
 def _as_toml(value: object) -> object:

@@ -1,10 +1,10 @@
 """FlightLLM's core: its geometry, and the cycles each instruction keeps its unit busy.
 
-Pure functions of integers and fractions; the SimPy model, the docs and the RTL benches take them from here.
-K is counted in blocks of ``k_lanes`` (16) elements, as the instructions' K fields do.
+Pure functions of integers and fractions; the SimPy model, the docs and the RTL benches take them
+from here. K is counted in blocks of ``k_lanes`` (16) elements, as the instructions' K fields do.
 
-Ref: FlightLLM, FPGA'24, arXiv 2401.03868, sections 3 and 5; the parallelism is the one of the authors' public
-artifact (configuration file), the cycle formulas those of its profiler.
+Ref: FlightLLM, FPGA'24, arXiv 2401.03868, sections 3 and 5; the parallelism is the one of the
+authors' public artifact (configuration file), the cycle formulas those of its profiler.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ TWO_PASS = frozenset({"SOFTMAX", "LAYERNORM", "RMSNORM"})
 class CoreGeometry:
     """What one core computes in a cycle and what one instruction covers.
 
-    ``mm_lanes`` and ``mv_lanes`` are MACs a cycle; an MM instruction covers ``mm_rows`` rows of activations and
-    ``mm_columns`` columns of weights, an MV instruction one row and ``mv_columns`` columns.
+    ``mm_lanes`` and ``mv_lanes`` are MACs a cycle; an MM instruction covers ``mm_rows`` rows of
+    activations and ``mm_columns`` columns of weights, an MV instruction one row and ``mv_columns``
+    columns.
     """
 
     k_lanes: int = 16
@@ -59,7 +60,10 @@ def mm_cycles(core: CoreGeometry, k_blocks: int, density: Fraction | int = 1) ->
 
 
 def mv_cycles(core: CoreGeometry, k_blocks: int, density: Fraction | int = 1) -> Fraction:
-    """Cycles of one MV: (16 K) x 512 x density / 1024 = 8 K x density with the published geometry."""
+    """Cycles of one MV.
+
+    Law: (16 K) x 512 x density / 1024 = 8 K x density with the published geometry.
+    """
     return Fraction(core.mv_columns * core.k_lanes * k_blocks, core.mv_lanes) * density
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Simulate = Callable[[Any, Any, SimOptions], Outcome]
 
-__all__ = ["SystemEntry", "system", "systems"]
+__all__ = ["SystemEntry", "load", "system", "systems"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class SystemEntry:
     """Where a system's parts are, as ``module:attribute``, imported on first use.
 
     ``config`` names the machine's config class, ``simulate`` a function of (config, workload,
-    :class:`~hwsim.sim.outcome.SimOptions`) giving an :class:`~hwsim.sim.outcome.Outcome`, ``program`` (for
-    systems that run instruction programs) one that builds them, ``benchmarks`` the system's own speed figures.
+    :class:`~hwsim.sim.outcome.SimOptions`) giving an :class:`~hwsim.sim.outcome.Outcome`,
+    ``program`` (for systems that run instruction programs) one that builds them, ``benchmarks`` the
+    system's own speed figures.
     """
 
     name: str
@@ -75,4 +76,4 @@ def system(name: str) -> SystemEntry:
         if entry.name == name:
             return entry
     known = ", ".join(entry.name for entry in systems())
-    raise ConfigError([Problem("hwsim", "system", f"must be one of {known}", name)])
+    raise ConfigError([Problem("", "system", f"must be one of {known}", name)])

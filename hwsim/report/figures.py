@@ -31,6 +31,7 @@ Numbers = npt.NDArray[np.float64]
 MAX_POINTS = 4000
 """More points than this a figure has no pixels for."""
 MARKED_POINTS = 40
+FINE_LINE, FINE_FROM = 1.0, 400
 WASTED = 0.5
 """A part of the axis that may stay empty for the sake of starting at zero."""
 HEIGHT_INCHES, EMPTY_INCHES = 4.0, 1.4
@@ -93,21 +94,18 @@ def _painter(kind: str) -> Painter:
     return painters[kind]
 
 
-def legend_above(figure: Figure, axes: Axes, reverse: bool = False) -> None:
+def legend_above(figure: Figure, axes: Axes) -> None:
     """A legend in rows between the title and the data, as many columns as there is room for."""
     handles, names = axes.get_legend_handles_labels()
-    if reverse:
-        handles, names = handles[::-1], names[::-1]
+    figure.draw_without_rendering()  # settles how wide the axes are
+    room = figure.bbox.x1 - axes.get_window_extent().x0 - 0.1 * DPI
     for columns in range(len(names), 0, -1):
         legend = axes.legend(
             handles, names, loc="lower left", bbox_to_anchor=(0.0, 1.02), ncols=columns
         )
-        legend.set_in_layout(False)  # one that is too wide would squeeze the axes away
-        figure.draw_without_rendering()
         box = legend.get_window_extent()
-        if columns == 1 or box.x1 <= figure.bbox.x1 - 0.1 * DPI:
+        if box.width <= room:
             break
-    legend.set_in_layout(True)
     height_points = box.height * 72 / figure.dpi
     axes.set_title(axes.get_title(loc="left"), pad=14 + height_points)
 
@@ -141,6 +139,7 @@ def _draw_lines(figure: Figure, axes: Axes, spec: FigureSpec, table: TableData) 
             y[kept] * y_scale.factor,
             color=colour(name, index),
             linestyle=("-", "--", ":")[index // 8 % 3],
+            linewidth=FINE_LINE if len(kept) > FINE_FROM else None,
             drawstyle="steps-post" if spec.kind == "steps" else "default",
             marker="o" if marked else "",
             markersize=4,

@@ -101,11 +101,17 @@ def _why_not(folder: Path) -> str:
             return ""
         if Path.cwd().is_relative_to(folder.resolve()) or folder.is_mount():
             return "must not be the current folder or a mount: a run replaces the folder as a whole"
-        foreign = sorted(_foreign(folder))
-        if any(folder.iterdir()) and not _holds_run(folder):
-            return f"must be new, empty, or hold an earlier run of hwsim; it holds {foreign[0]!r}"
+        return _whose(folder)
     except OSError as error:
         return f"can't be used: {error.strerror}"
+
+
+def _whose(folder: Path) -> str:
+    """Why what is in ``folder`` must be kept, or nothing."""
+    present = sorted(entry.name for entry in folder.iterdir())
+    if present and not _holds_run(folder):
+        return f"must be new, empty, or hold an earlier run of hwsim; it holds {present[0]!r}"
+    foreign = sorted(_foreign(folder))
     if foreign:
         return f"holds an earlier run, and {foreign[0]!r}, which hwsim did not write"
     return ""

@@ -107,6 +107,7 @@ def _view(run: SavedRun, figures: Mapping[str, bytes]) -> dict[str, object]:
     return {
         "title": f"{measured.workload} on {measured.machine}",
         "measured": measured,
+        "overrides": described.overrides,
         "cards": [
             Card(words(name), measure(name, measured.metrics[name]))
             for name in described.headline

@@ -1,8 +1,8 @@
 """The roofline: ops as points of intensity and rate, under the roofs of compute and memory.
 
 Rows of one label are one point, its area the group's share. The second y column, if there is one,
-weighs the rows (time spent); otherwise all weigh the same. Weighted by time, a group's
-point is exactly its total ops over its total bytes, and over its total time.
+weighs the rows (time spent); otherwise all weigh the same, and no share is shown. Weighted by
+time, a group's point is exactly its total ops over its total bytes, and over its total time.
 
 Ref: S. Williams, A. Waterman, D. Patterson, "Roofline", CACM 52(4), 2009.
 """
@@ -21,7 +21,7 @@ from hwsim.report.figures import column, numbers
 from hwsim.report.labels import Box, Label, place_labels
 from hwsim.report.scale import axis_scale
 from hwsim.report.style import INK, MUTED, PALETTE
-from hwsim.sim.outcome import FigureSpec, TableData
+from hwsim.sim.outcome import Cell, FigureSpec, TableData
 from hwsim.units import format_quantity
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Point", "draw_roofline", "points"]
 
 LABELLED_POINTS = 14
-SMALLEST_AREA, LARGEST_AREA = 28.0, 420.0  # square points
+SMALLEST_AREA, EQUAL_AREA, LARGEST_AREA = 28.0, 60.0, 420.0  # square points
 HEIGHT_INCHES = 4.8
 BOXES_A_LINE = 120
 MERGED_PIXELS = 14.0
@@ -53,18 +53,20 @@ def points(spec: FigureSpec, table: TableData) -> list[Point]:
     """The groups, the largest share first, without rows that have no work or no traffic."""
     intensity, rate = numbers(table, spec.x), numbers(table, spec.y[0])
     weight = numbers(table, spec.y[1]) if len(spec.y) > 1 else np.ones(len(rate))
-    labels = np.array(column(table, spec.label) if spec.label else [""] * len(rate), dtype=str)
-    shown = (intensity > 0) & (rate > 0) & (weight > 0)
-    shown &= np.isfinite(intensity) & np.isfinite(rate) & np.isfinite(weight)
+    labels: Sequence[Cell] = column(table, spec.label) if spec.label else range(len(rate))
+    shown = (intensity > 0) & (rate > 0) & (weight > 0)  # NaN is not shown either
+    groups: dict[str, list[int]] = {}
+    for row in np.flatnonzero(shown).tolist():
+        groups.setdefault(str(labels[row]), []).append(row)
     total = float(weight[shown].sum())
     found = []
-    for label in dict.fromkeys(labels[shown].tolist()):
-        rows = shown & (labels == label)
+    for label, rows in groups.items():
         ops = weight[rows] * rate[rows]
         traffic = float((ops / intensity[rows]).sum())
         spent = float(weight[rows].sum())
+        name = label if spec.label else ""
         found.append(
-            Point(label, float(ops.sum()) / traffic, float(ops.sum()) / spent, spent / total)
+            Point(name, float(ops.sum()) / traffic, float(ops.sum()) / spent, spent / total)
         )
     return sorted(found, key=lambda point: (-point.share, point.label))
 
@@ -81,18 +83,23 @@ def draw_roofline(figure: Figure, axes: Axes, spec: FigureSpec, table: TableData
     axes.tick_params(which="minor", length=0)
     figure.draw_without_rendering()  # settles the layout, so that places in pixels mean something
     taken = _draw_roofs(axes, spec.roofs)
-    found = _merged(axes, found)
-    circles = _draw_points(axes, found)
+    found = _merged(axes, found) if spec.label else found
+    weighed = len(spec.y) > 1
+    circles = _draw_points(axes, found, weighed)
     labels = [
-        Label(_caption(point), *circle)
+        Label(_caption(point, weighed), *circle)
         for point, circle in list(zip(found, circles, strict=True))[:LABELLED_POINTS]
     ]
     place_labels(axes, labels, circles, taken)
 
 
-def _draw_points(axes: Axes, found: Sequence[Point]) -> list[tuple[float, float, float]]:
+def _draw_points(
+    axes: Axes, found: Sequence[Point], weighed: bool
+) -> list[tuple[float, float, float]]:
     """Draw the markers; returns centre and radius of each, in pixels."""
-    areas = [max(SMALLEST_AREA, LARGEST_AREA * point.share) for point in found]
+    areas = [
+        max(SMALLEST_AREA, LARGEST_AREA * point.share) if weighed else EQUAL_AREA for point in found
+    ]
     axes.scatter(
         [point.intensity for point in found],
         [point.rate for point in found],
@@ -170,7 +177,7 @@ def _name_slope(axes: Axes, ridge: float, bandwidth: float) -> Box:
     text = axes.annotate(
         format_quantity(bandwidth, "B/s"),
         (x, x * bandwidth),
-        xytext=(-5, 5),
+        xytext=(-7, 7),
         textcoords="offset points",
         ha="center",
         va="center",
@@ -210,5 +217,6 @@ def _union(group: Sequence[Point]) -> Point:
     return Point(", ".join(names[:NAMES_SHOWN] + more), ops / traffic, ops / share, share)
 
 
-def _caption(point: Point) -> str:
-    return f"{point.label} ({100 * point.share:.2g} %)" if point.label else ""
+def _caption(point: Point, weighed: bool) -> str:
+    share = f" ({100 * point.share:.2g} %)" if weighed else ""
+    return f"{point.label}{share}" if point.label else ""

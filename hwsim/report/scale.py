@@ -1,14 +1,16 @@
 """Axes in people's units: ``latency (s)`` of 0.0175 becomes ``latency (ms)`` of 17.5.
 
 A label that ends in one of these units in brackets is scaled: ``(s) (B) (B/s) (J) (W) (Hz) (op/s)
-(FLOP/s) (token/s) (token/J) (cycle)``. ``(%)`` takes shares, 1 being all. ``(1)`` is a plain
-number, its unit not shown. Other units stay as they are.
+(FLOP/s) (token/s) (token/J) (cycle)``, with an SI prefix too; so is the bare label ``cycles``.
+``(%)`` takes shares, 1 being all. ``(1)`` is a plain number, its unit not shown. Other units stay
+as they are.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ SMALL = ("", "m", "µ", "n", "p", "f")
 COUNTS = {"cycle", "cycles"}
 UP = {"B", "B/s", "Hz", "op/s", "FLOP/s", "FLOPS", "token/s", "token/J"} | COUNTS
 SCALED = UP | {"s", "J", "W"}
+LABEL_CHARACTERS = 48
 FEW_DECADES = 60
 """Axes that span less than this ratio have ticks at 2 and 5 too."""
 COUNT_WORDS = ("", "thousand ", "million ", "billion ", "trillion ", "quadrillion ")
@@ -35,9 +38,10 @@ class Scale:
 
     factor: float
     label: str
-    unit: str
-    base_unit: str
-    """The unit before scaling; empty if there is none to show."""
+    base: str = ""
+    """The unit without prefix; empty if there is none that takes one."""
+    times: float = 1.0
+    """What to multiply values with to have them in the unit without prefix."""
 
     def text(self, value: float) -> str:
         """An unscaled value in the axis's unit, three digits, without the unit."""
@@ -45,17 +49,17 @@ class Scale:
 
     def full_text(self, value: float) -> str:
         """An unscaled value with its unit and a prefix of its own."""
-        return with_prefix(float(f"{value:.3g}"), self.base_unit)
+        return with_prefix(float(f"{value * self.times:.3g}"), self.base)
 
     def dress(self, axis: Axis, log: bool) -> None:
         """Label an axis; a logarithmic one has the unit at each tick, with a prefix of its own."""
         from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-        axis.set_label_text(self.label)
+        axis.set_label_text(textwrap.fill(self.label, LABEL_CHARACTERS))
         if not log:
             axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
             return
-        ticks = FuncFormatter(lambda value, _: with_prefix(value, self.unit))
+        ticks = FuncFormatter(lambda value, _: with_prefix(value * self.times, self.base))
         axis.set_major_formatter(ticks)
         low, high = axis.get_view_interval()
         few_decades = high < FEW_DECADES * low
@@ -67,20 +71,43 @@ def axis_scale(label: str, values: Iterable[float], log: bool) -> Scale:
     """The scale that shows the largest of ``values`` with one to three digits before the point."""
     match = LABEL.fullmatch(label)
     if match is None:
-        return Scale(1.0, label, "", "")
+        return _count_scale(label, values) if label in COUNTS and not log else Scale(1.0, label)
     what, unit = match["what"], match["unit"]
     if unit == "1":
-        return Scale(1.0, what, "", "")
+        return Scale(1.0, what)
     if unit == "%":
-        return Scale(100.0, label, "", "")
-    if unit not in SCALED:
-        return Scale(1.0, label, "", "")
+        return Scale(100.0, label)
+    base, times = _base(unit)
+    if base not in SCALED:
+        return Scale(1.0, label)
     if log:
-        return Scale(1.0, what, unit, unit)
-    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
-    step = _step(largest, unit)
-    shown = f"{COUNT_WORDS[step]}cycles" if unit in COUNTS else _prefixed(_prefix(step), unit)
-    return Scale(1000.0**-step, f"{what} ({shown})", "", unit)
+        return Scale(1.0, what, base, times)
+    step = _step(times * _largest(values), base)
+    shown = f"{COUNT_WORDS[step]}cycles" if base in COUNTS else _prefixed(_prefix(step), base)
+    return Scale(times * 1000.0**-step, f"{what} ({shown})", base, times)
+
+
+def _count_scale(label: str, values: Iterable[float]) -> Scale:
+    """An axis that counts without a unit in its label: ``cycles`` becomes ``million cycles``."""
+    step = _step(_largest(values), label)
+    return Scale(1000.0**-step, f"{COUNT_WORDS[step]}{label}", label)
+
+
+def _largest(values: Iterable[float]) -> float:
+    return max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+
+
+def _base(unit: str) -> tuple[str, float]:
+    """The unit without its prefix, and the prefix's value: ``GB/s`` is ``B/s`` times 1e9."""
+    if unit in SCALED or unit[1:] not in SCALED:
+        return unit, 1.0
+    for step, prefix in [
+        *enumerate(LARGE),
+        *((-step, prefix) for step, prefix in enumerate(SMALL)),
+    ]:
+        if prefix == unit[0]:
+            return unit[1:], 1000.0**step
+    return unit, 1.0
 
 
 def with_prefix(value: float, unit: str) -> str:

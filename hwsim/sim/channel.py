@@ -1,8 +1,9 @@
 """Ports and the bounded channels that join them.
 
-A channel joins one ``Out`` to one ``In``: first in, first out, of a fixed depth, back-pressured. With one
-producer and one consumer a channel each, what a run computes does not depend on the order of simultaneous
-events (a Kahn process network with bounded buffers); a shared resource is a component that arbitrates.
+A channel joins one ``Out`` to one ``In``: first in, first out, of a fixed depth, back-pressured.
+With one producer and one consumer a channel each, what a run computes does not depend on the order
+of simultaneous events (a Kahn process network with bounded buffers); a shared resource is a
+component that arbitrates.
 
 Ref: G. Kahn, "The semantics of a simple language for parallel programming", IFIP 1974.
 """
@@ -22,7 +23,11 @@ T = TypeVar("T")
 
 
 class Channel(Generic[T]):
-    """A FIFO of at most ``depth`` items between one producer and one consumer."""
+    """A FIFO of at most ``depth`` items between one producer and one consumer.
+
+    Made by :func:`connect` between components, and directly between two stages of one.
+    ``ends`` are the names of producer and consumer.
+    """
 
     def __init__(self, kernel: Kernel, name: str, depth: int, ends: tuple[str, str]) -> None:
         if depth < 1:
@@ -33,7 +38,7 @@ class Channel(Generic[T]):
         self._ends = ends
         self._items: deque[T] = deque()
         self._getter: Event | None = None
-        self._putter: tuple[Event, T] | None = None
+        self._putter: tuple[Event, tuple[T, ...]] | None = None
         kernel.channels.append(self)
 
     def __len__(self) -> int:
@@ -53,11 +58,13 @@ class Channel(Generic[T]):
         if len(self._items) < self.depth:
             self._items.append(item)
             return self._kernel.granted()
-        if self._putter is not None:
-            raise ProtocolError(f"channel {self.name}: two producers wait; join them by a component")
-        event = self._kernel.event()
-        self._putter = (event, item)
-        return event
+        return self._wait_for_room((item,))
+
+    def space(self) -> Event:
+        """The event happens when there is room for an item, which then stays the producer's."""
+        if len(self._items) < self.depth:
+            return self._kernel.granted()
+        return self._wait_for_room(())
 
     def get(self) -> Event:
         """Take the oldest item; the event's value is the item."""
@@ -70,10 +77,17 @@ class Channel(Generic[T]):
         self._getter = self._kernel.event()
         return self._getter
 
+    def _wait_for_room(self, offered: tuple[T, ...]) -> Event:
+        if self._putter is not None:
+            raise ProtocolError(f"channel {self.name}: two producers wait; join by a component")
+        event = self._kernel.event()
+        self._putter = (event, offered)
+        return event
+
     def _admit(self) -> None:
         if self._putter is not None:
-            (event, item), self._putter = self._putter, None
-            self._items.append(item)
+            (event, offered), self._putter = self._putter, None
+            self._items.extend(offered)
             event.succeed()
 
     def contents(self) -> Hashable:
@@ -81,7 +95,18 @@ class Channel(Generic[T]):
         return None if self._putter is not None else tuple(self._items)
 
     def refill(self, contents: tuple[T, ...]) -> None:
-        """Make the channel hold ``contents`` (nobody may be waiting to put)."""
+        """Make the channel hold ``contents``: start tokens, or what a replayed interval left.
+
+        Raises
+        ------
+        ProtocolError
+            For more than ``depth`` items, or while somebody waits for what would be there.
+        """
+        if len(contents) > self.depth:
+            held = f"must hold at most {self.depth} items, got {len(contents)}"
+            raise ProtocolError(f"channel {self.name}: {held}")
+        if self._putter is not None or (contents and self.awaited):
+            raise ProtocolError(f"channel {self.name}: must not be refilled while somebody waits")
         self._items = deque(contents)
 
     def waiting(self) -> Iterator[str]:
@@ -128,6 +153,10 @@ class Out(_Port[T]):
     def put(self, item: T) -> Event:
         """Hand over ``item``; the event happens when there is room for it."""
         return self.channel.put(item)
+
+    def space(self) -> Event:
+        """The event happens when there is room for an item, which then stays the producer's."""
+        return self.channel.space()
 
 
 def connect(kernel: Kernel, source: Out[T], sink: In[T], depth: int) -> Channel[T]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from hwsim.sim.channel import In, Out
@@ -16,10 +16,11 @@ C = TypeVar("C")
 
 
 class Component(Generic[C]):
-    """A block of hardware: a frozen ``cfg``, ports, state, stats, set up in ``__init__`` in that order.
+    """A block of hardware: a frozen ``cfg``, ports, state, stats, set up in that order.
 
-    Ports, stage accounts and counters are plain attributes; the kernel finds them by type. Behaviour lives
-    in the processes, one generator per stage, started by :meth:`Kernel.run`.
+    Ports, stage accounts and counters are attributes, or members of an attribute that is a dict,
+    list or tuple; the kernel finds them by type, and finds no others. Behaviour lives in the
+    processes, one generator per stage, started by :meth:`Kernel.run`.
     """
 
     def __init__(self, kernel: Kernel, name: str, cfg: C) -> None:
@@ -33,15 +34,16 @@ class Component(Generic[C]):
         return ()
 
     def at_rest(self) -> bool:
-        """Whether each process waits where it waits when it has no work. Replay is possible only then.
+        """Whether each process waits where it waits when it has no work.
 
-        A component that says yes must act from here on as its channels' contents and :meth:`memory` say,
-        and as nothing else says.
+        A component that says yes must act from here on as its channels' contents and
+        :meth:`memory` say, and as nothing else says: replay relies on it. One that has processes
+        is not at rest unless it says so.
         """
-        return True
+        return type(self).processes is Component.processes
 
     def memory(self) -> Hashable:
-        """What the component remembers at rest that changes what it does next, times relative to now."""
+        """What it remembers at rest that changes what it does next, times relative to now."""
         return ()
 
     def recall(self, memory: Hashable) -> None:
@@ -50,19 +52,22 @@ class Component(Generic[C]):
             raise NotImplementedError(f"{type(self).__name__} remembers but can't recall")
 
     def ports(self) -> Mapping[str, In[Any] | Out[Any]]:
-        """The ports by attribute name; of a dict of ports, each as ``name[key]``."""
-        found: dict[str, In[Any] | Out[Any]] = {}
-        for name, value in vars(self).items():
-            items = value.items() if isinstance(value, dict) else ()
-            found |= {f"{name}[{key}]": port for key, port in items if isinstance(port, In | Out)}
-            if isinstance(value, In | Out):
-                found[name] = value
-        return found
+        """The ports by attribute name; of a collection of ports, each as ``name[key]``."""
+        return {name: part for name, part in self._parts() if isinstance(part, In | Out)}
 
     def stages(self) -> Mapping[str, StageAccount]:
-        """The stage accounts by attribute name."""
-        return {k: v for k, v in vars(self).items() if isinstance(v, StageAccount)}
+        """The stage accounts, named like the ports."""
+        return {name: part for name, part in self._parts() if isinstance(part, StageAccount)}
 
     def counters(self) -> Mapping[str, Counter]:
-        """The counters by attribute name."""
-        return {k: v for k, v in vars(self).items() if isinstance(v, Counter)}
+        """The counters, named like the ports."""
+        return {name: part for name, part in self._parts() if isinstance(part, Counter)}
+
+    def _parts(self) -> Iterator[tuple[str, object]]:
+        for name, value in vars(self).items():
+            if isinstance(value, dict):
+                yield from ((f"{name}[{key}]", part) for key, part in value.items())
+            elif isinstance(value, list | tuple):
+                yield from ((f"{name}[{i}]", part) for i, part in enumerate(value))
+            else:
+                yield name, value

@@ -1,7 +1,8 @@
 """The event kernel: SimPy with time as an integer number of femtoseconds.
 
-A :class:`Kernel` owns the event queue, the components and the channels between them. Order among
-simultaneous events is unspecified; ``shuffle_ties`` draws it at random, which must change no result.
+A :class:`Kernel` owns the event queue, the clocks, the components and the channels between them.
+Order among simultaneous events is unspecified; ``shuffle_ties`` draws it at random, which must
+change no result.
 
 Ref: SimPy 4 (process-based discrete-event simulation).
 """
@@ -9,19 +10,19 @@ Ref: SimPy 4 (process-based discrete-event simulation).
 from __future__ import annotations
 
 import heapq
-import itertools
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import simpy
 from simpy.core import EmptySchedule
 from simpy.events import NORMAL, Event
 
-from hwsim.errors import DeadlockError
+from hwsim.errors import DeadlockError, InvariantError
 
 if TYPE_CHECKING:
     from hwsim.sim.channel import Channel
+    from hwsim.sim.clock import Clock
     from hwsim.sim.component import Component
     from hwsim.sim.timeline import Timeline
 
@@ -31,7 +32,7 @@ Process: TypeAlias = Generator[Event, Any, Any]
 
 
 class Granted(Event):
-    """An event that has already happened: a process that yields it goes on at once, at no event's cost."""
+    """An event that has already happened: who yields it goes on at once, at no event's cost."""
 
     def __init__(self, env: simpy.Environment, value: object = None) -> None:
         self.env = env
@@ -41,11 +42,35 @@ class Granted(Event):
 
 
 class _Environment(simpy.Environment):
-    """SimPy's environment, counting the events it is given."""
+    """SimPy's environment, in whole femtoseconds, counting the events that happen."""
+
+    _now: int
 
     def __init__(self) -> None:
         super().__init__(initial_time=0)
-        self._eid = itertools.count()
+        self.happened = 0
+
+    def step(self) -> None:
+        """Let the next event happen.
+
+        What a process raised is raised as itself. SimPy's own method raises a copy made from
+        ``args``, which errors of other constructors don't survive.
+        """
+        if not self._queue:
+            raise EmptySchedule
+        entry: Any = heapq.heappop(self._queue)
+        self._now, _, _, event = entry
+        self.happened += 1
+        callbacks, event.callbacks = event.callbacks, None
+        for callback in callbacks:
+            callback(event)
+        if not event.ok and not event.defused:
+            raise event.value
+
+    def settle(self) -> None:
+        """Let everything happen that is due now."""
+        while self.peek() == self._now:
+            self.step()
 
 
 class _ShuffledEnvironment(_Environment):
@@ -78,21 +103,20 @@ class Kernel:
     ) -> None:
         self._env = _ShuffledEnvironment(seed) if shuffle_ties else _Environment()
         self._granted = Granted(self._env)
-        self._counted = 0
         self.timeline = timeline
+        self.clocks: list[Clock] = []
         self.components: list[Component[Any]] = []
         self.channels: list[Channel[Any]] = []
 
     @property
     def now(self) -> int:
         """The current time in femtoseconds."""
-        return int(self._env._now)
+        return self._env._now
 
     @property
     def events(self) -> int:
-        """Events scheduled so far."""
-        self._counted += 1  # asking takes a number too
-        return next(self._env._eid) - self._counted + 1
+        """Events that have happened so far: what the simulation cost, not what it found."""
+        return self._env.happened
 
     @property
     def quiet(self) -> bool:
@@ -100,7 +124,7 @@ class Kernel:
         return not self._env._queue
 
     def wait(self, delay_fs: int) -> Event:
-        """An event ``delay_fs`` femtoseconds from now. Anything but an ``int`` is a ``TypeError``."""
+        """An event ``delay_fs`` femtoseconds from now. Anything but an ``int`` is a TypeError."""
         if type(delay_fs) is not int:
             raise TypeError(f"delay must be an int of femtoseconds, got {delay_fs!r}")
         return self._env.timeout(delay_fs)
@@ -116,23 +140,43 @@ class Kernel:
     def run(self, main: Process) -> Any:
         """Start every component, run until ``main`` returns, and give what it returned.
 
+        What else is due at that instant still happens, so that the end does not depend on the
+        order of simultaneous events. An exception in any process ends the run as itself.
+
         Raises
         ------
         DeadlockError
-            When nothing is left to happen and ``main`` has not returned; names who waits on which port.
+            When nothing is left to happen and ``main`` has not returned; names who waits on which
+            port.
+        InvariantError
+            When a channel does not hold at the end what it held at the start: start tokens, or
+            nothing.
         """
+        at_start = [channel.contents() for channel in self.channels]
         for component in self.components:
             for process in component.processes():
                 self._env.process(process)
         done = self._env.process(main)
         try:
-            return self._env.run(until=done)
-        except (EmptySchedule, RuntimeError) as error:
-            if done.triggered or not self.quiet:
-                raise
-            raise DeadlockError(self._deadlock_report()) from error
+            while not done.processed:
+                self._env.step()
+        except EmptySchedule:
+            raise DeadlockError(self._deadlock_report()) from None
+        self._env.settle()
+        self._check_nothing_in_flight(at_start)
+        return done.value
 
     def _deadlock_report(self) -> str:
         waits = [line for channel in self.channels for line in channel.waiting()]
         at = f"deadlock at {self.now} fs: nothing is left to happen, and the work is not done"
         return "\n".join([at, *(f"  {line}" for line in waits)])
+
+    def _check_nothing_in_flight(self, at_start: Sequence[Hashable]) -> None:
+        left = [
+            f"  {channel.name} holds {channel.contents()}, at the start {before}"
+            for channel, before in zip(self.channels, at_start, strict=True)
+            if channel.contents() != before
+        ]
+        if left:
+            at = f"work is left in flight at {self.now} fs, when the run ends"
+            raise InvariantError("\n".join([at, *left]))

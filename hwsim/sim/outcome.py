@@ -1,7 +1,7 @@
 """What a simulation leaves behind: plain data, the same for every system.
 
-A system's ``simulate`` returns an :class:`Outcome`; :mod:`hwsim.run` adds provenance and host figures,
-:mod:`hwsim.report` draws it. Nothing here knows a system, a file or a plot library.
+A system's ``simulate`` returns an :class:`Outcome`; :mod:`hwsim.run` adds provenance and host
+figures, :mod:`hwsim.report` draws it. Nothing here knows a system, a file or a plot library.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNITS",
+    "DeferredTables",
     "FigureSpec",
     "Metric",
     "OpRow",
@@ -106,14 +107,36 @@ class TableData:
     rows: Sequence[Sequence[Cell]]
 
 
+class DeferredTables(Mapping[str, TableData]):
+    """Tables made when somebody looks at them: a run that writes nothing makes none."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], TableData]]) -> None:
+        self._makers = makers
+        self._made: dict[str, TableData] = {}
+
+    def __getitem__(self, name: str) -> TableData:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._makers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
 @dataclass(frozen=True, slots=True)
 class FigureSpec:
     """A figure as data: which table, which columns, how to draw it.
 
-    Kinds: ``line`` and ``steps`` (x against one or more y columns), ``bar`` (x is text), ``stacked_bar``
-    (x is text, the y columns stack; drawn horizontally), ``area`` (stacked over x), ``roofline`` (points x =
-    op/B, y = op/s from the first y column, labels from ``label``; roofs in ``roofs`` as
-    (name, peak op/s, peak B/s)).
+    Kinds: ``line`` and ``steps`` (x against one or more y columns), ``bar`` (x is text),
+    ``stacked_bar`` (x is text, the y columns stack; drawn horizontally), ``area`` (stacked over x),
+    ``roofline`` (points x = op/B, y = op/s from the first y column, labels from ``label``; roofs in
+    ``roofs`` as (name, peak op/s, peak B/s)).
     """
 
     name: str
@@ -135,8 +158,8 @@ class FigureSpec:
 class Outcome:
     """All that one simulation produced.
 
-    ``metrics`` is ordered: the headline first. ``ops`` is a callable so that hundreds of thousands of rows
-    are made only when somebody writes them.
+    ``metrics`` is ordered: the headline first. ``ops`` is a callable so that hundreds of thousands
+    of rows are made only when somebody writes them.
     """
 
     metrics: Mapping[str, Metric]

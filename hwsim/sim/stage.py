@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from hwsim.sim.kernel import Kernel
 
 __all__ = ["StageAccount", "StageState", "StageTimes"]
 
 StageState = Literal["busy", "starved", "blocked", "idle"]
-_STATES: tuple[StageState, ...] = ("busy", "starved", "blocked", "idle")
+_STATES: tuple[StageState, ...] = get_args(StageState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,22 @@ class StageTimes:
 class StageAccount:
     """The running account of one stage: always in exactly one state."""
 
-    __slots__ = ("_env", "_since", "_spent", "_state")
+    __slots__ = ("_kernel", "_since", "_spent", "_state")
 
     def __init__(self, kernel: Kernel) -> None:
-        self._env = kernel._env
+        self._kernel = kernel
         self._state: StageState = "idle"
-        self._since: int = self._env._now
-        self._spent: dict[StageState, int] = dict.fromkeys(_STATES, 0)
+        self._since = kernel.now
+        self._spent = dict.fromkeys(_STATES, 0)
+
+    @property
+    def state(self) -> StageState:
+        """The present state."""
+        return self._state
 
     def enter(self, state: StageState) -> None:
         """Leave the present state and enter ``state`` now."""
-        now = self._env._now
+        now = self._kernel.now
         self._spent[self._state] += now - self._since
         self._since = now
         self._state = state
@@ -60,7 +65,8 @@ class StageAccount:
         self.enter(self._state)
         return StageTimes(**self._spent)
 
-    def replace(self, times: StageTimes) -> None:
-        """Set the account as of now: what a replayed interval did instead of what was seen."""
-        self._spent = {state: getattr(times, state) for state in _STATES}
-        self._since = self._env._now
+    def replace(self, times: StageTimes, state: StageState) -> None:
+        """Set account and state as of now, to what a replayed interval would have left."""
+        self._spent = {each: getattr(times, each) for each in _STATES}
+        self._since = self._kernel.now
+        self._state = state

@@ -19,5 +19,17 @@ class Counter:
         self.value: int | Fraction = 0
 
     def add(self, amount: int | Fraction) -> None:
-        """Count ``amount`` more."""
+        """Count ``amount`` more.
+
+        Raises
+        ------
+        TypeError
+            For anything but an ``int`` or a Fraction.
+        ValueError
+            For a negative amount.
+        """
+        if type(amount) is not int and type(amount) is not Fraction:
+            raise TypeError(f"a count must be an int or a Fraction, got {amount!r}")
+        if amount < 0:
+            raise ValueError(f"a count must not be negative, got {amount!r}")
         self.value += amount

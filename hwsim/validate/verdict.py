@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hwsim.units import format_quantity
 from hwsim.validate.paper import Claim
 
 __all__ = ["Validation", "Verdict"]
@@ -117,7 +118,8 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
 
 
 def _shown(value: float, unit: str) -> str:
-    return f"{value:.7g} {unit}".removesuffix(" 1")
+    """Times as papers print them, with all their digits; other figures as everywhere."""
+    return f"{1000 * value:.7g} ms" if unit == "s" else format_quantity(value, unit)
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

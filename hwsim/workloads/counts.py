@@ -28,6 +28,7 @@ from hwsim.workloads.ops import (
     Op,
     Softmax,
 )
+from hwsim.workloads.template import TemplateOps
 
 __all__ = [
     "DTYPE_BITS",
@@ -180,13 +181,19 @@ def count(op: Op) -> OpCounts:
 
 def total(ops: Iterable[Op]) -> OpCounts:
     """Counts of all the ops together; equal work is counted once and multiplied."""
+    works = ops.works() if isinstance(ops, TemplateOps) else _works(ops)
+    return sum((count(op) * times for op, times in works), OpCounts())
+
+
+def _works(ops: Iterable[Op]) -> Iterable[tuple[Op, int]]:
+    """One op of each piece of work, and how many ops do it."""
     times: Counter[tuple[object, ...]] = Counter()
     sample: dict[tuple[object, ...], Op] = {}
     for op in ops:
         work = op.signature()
         times[work] += 1
         sample[work] = op
-    return sum((count(sample[work]) * number for work, number in times.items()), OpCounts())
+    return [(sample[work], number) for work, number in times.items()]
 
 
 def _operand_bytes(op: Op) -> int:

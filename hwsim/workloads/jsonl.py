@@ -50,7 +50,7 @@ def read_jsonl(path: Path) -> Trace:
 
 
 def _steps(path: Path) -> Iterator[Step]:
-    yield from assembled(_items(path))
+    yield from assembled(_items(path), str(path))
 
 
 def _items(path: Path) -> Iterator[Located]:

@@ -63,7 +63,7 @@ def read_parquet(path: Path) -> Trace:
 
 
 def _steps(path: Path) -> Iterator[Step]:
-    yield from assembled(_items(path))
+    yield from assembled(_items(path), str(path))
 
 
 def _items(path: Path) -> Iterator[Located]:
@@ -80,7 +80,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         try:
             for batch in _parquet_file(file, path).iter_batches(BATCH_ROWS):
                 yield from batch.to_pylist()
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise _not_parquet(path, error) from None
 
 
@@ -95,7 +95,7 @@ def _parquet_file(file: Any, path: Path) -> pq.ParquetFile:
 
 
 def _not_parquet(path: Path, error: Exception) -> WorkloadError:
-    return WorkloadError(f"{path}: must be a Parquet file ({str(error).splitlines()[0]})")
+    return WorkloadError(f"{path}: must be a Parquet file ({str(error).partition(chr(10))[0]})")
 
 
 def _schema() -> pa.Schema:

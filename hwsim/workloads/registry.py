@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -200,7 +201,7 @@ def _name_of(path: Path) -> str:
 
 def _not_found(workload: str, path: Path) -> str:
     kinds = f"must be a {', '.join(SUFFIXES)} file or the name of a workload"
-    if (path / "config.json").is_file():
+    if os.path.isfile(path / "config.json"):  # noqa: PTH113 - False for a name too long
         return f"{kinds}; did you mean {path / 'config.json'}?"
     if close := difflib.get_close_matches(workload, workload_names(), n=1):
         return f"{kinds}; did you mean {close[0]}?"

@@ -26,8 +26,8 @@ def items_of(name: str, steps: Iterable[Step]) -> Iterator[Located]:
             yield where, checked(op, where)
 
 
-def assembled(items: Iterable[Located]) -> Iterator[Step]:
-    """The steps that a stream of items makes.
+def assembled(items: Iterable[Located], whole: str) -> Iterator[Step]:
+    """The steps that a stream of items makes; ``whole`` is where they all stand.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def assembled(items: Iterable[Located]) -> Iterator[Step]:
     head: StepHead | None = None
     ops: list[Op] = []
     index = 0
-    where = "the trace"
+    where = whole
     for where, item in items:
         if isinstance(item, StepHead):
             if head is not None:
@@ -50,7 +50,7 @@ def assembled(items: Iterable[Located]) -> Iterator[Step]:
             ops.append(item)
             index += 1
     if head is None:
-        raise WorkloadError(f"{where}: must hold at least one step")
+        raise WorkloadError(f"{whole}: must hold at least one step")
     yield _step(head, ops, where)
 
 
@@ -62,7 +62,7 @@ def _step(head: StepHead, ops: list[Op], where: str) -> Step:
 
 def _check_step(head: StepHead, previous: StepHead | None, where: str) -> None:
     if previous is not None and head.index <= previous.index:
-        rule = f"must be above the {previous.index} of the step before"
+        rule = f"must be above that of the step before, {previous.index}"
         raise _wrong(where, "Step.index", rule, head.index)
 
 

@@ -19,7 +19,8 @@ def parse_json(text: str) -> Any:
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
+        line = f"line {error.lineno}, " if "\n" in text else ""
+        place = f"{line}column {error.colno}"
         raise ValueError(f"must be valid JSON: {_reason(error)} at {place}") from None
     except RecursionError:
         raise ValueError("must be nested less deeply") from None

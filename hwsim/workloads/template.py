@@ -7,7 +7,8 @@ at them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, overload
@@ -41,6 +42,11 @@ class Template:
     slots: tuple[Slot, ...]
 
     @cached_property
+    def repeats(self) -> Mapping[int, int]:
+        """Of each piece of work, how many ops do it."""
+        return Counter(slot.work for slot in self.slots)
+
+    @cached_property
     def needs(self) -> tuple[tuple[int, ...], ...]:
         """Of each slot, what it needs."""
         return tuple(slot.needs for slot in self.slots)
@@ -70,6 +76,11 @@ class TemplateOps(Sequence[Op]):
         """The work of all ops and what each needs, without making them."""
         works = [work.signature() for work in self._works]
         return tuple(works[slot.work] for slot in self._template.slots), self._template.needs
+
+    def works(self) -> Iterator[tuple[Op, int]]:
+        """One op for each piece of work, and how many ops do it, without making those."""
+        for work, times in self._template.repeats.items():
+            yield self._works[work], times
 
     @cached_property
     def _ops(self) -> tuple[Op, ...]:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +139,6 @@ def test_program_show_prints_the_first_lines(
 def test_a_system_without_programs_says_so(
     hwsim: Callable[..., Any], machine: str, toy: Any
 ) -> None:
-    from dataclasses import replace
-
     toy.SYSTEM = replace(toy.SYSTEM, program=None)
     done = hwsim("program", "show", machine, WORKLOAD)
     assert (done.code, done.out) == (2, "")

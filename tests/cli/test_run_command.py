@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -85,13 +86,11 @@ def test_a_folder_that_holds_a_run_is_replaced_and_it_says_so(
 def test_the_seed_and_the_replay_reach_the_system(
     hwsim: Callable[..., Any], machine: str, toy: Any
 ) -> None:
-    seen = []
-    simulate = toy.simulate
-    toy.simulate = lambda config, work, options: (
-        seen.append(options) or simulate(config, work, options)
-    )
+    simulate = Mock(side_effect=toy.simulate)
+    toy.simulate = simulate
     done = hwsim("run", machine, WORKLOAD, "--json", "--seed", "5", "--no-replay")
-    assert (seen[0].seed, seen[0].replay, seen[0].timeline) == (5, False, False)
+    options = simulate.call_args.args[2]
+    assert (options.seed, options.replay, options.timeline) == (5, False, False)
     provenance = json.loads(done.out)["provenance"]
     assert (provenance["seed"], provenance["replay"]) == (5, False)
 

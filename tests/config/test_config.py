@@ -227,7 +227,7 @@ def test_values_inside_lists_and_tables_are_named_by_their_own_key() -> None:
     data = GOOD | {"tiles": [1, 0, "x"], "density": {"a": 2, "b": 0.5, "C": 0.1}}
     assert problems(Machine, data) == [
         "m.toml: density.a must be a number from 0 to 1, got 2",
-        "m.toml: density.C must be a known key, got 'C'",
+        "m.toml: density.C must have a key that is text matching '^[a-z]+$', got 'C'",
         "m.toml: tiles[1] must be a whole number of at least 1, got 0",
         "m.toml: tiles[2] must be a whole number of at least 1, got 'x'",
     ]

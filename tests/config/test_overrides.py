@@ -52,7 +52,8 @@ class Machine(Config):
     tiles: tuple[PositiveInt, ...] = (1, 2)
     names: list[str] = Field(default_factory=list)
     density: dict[str, Share] = Field(default_factory=dict)
-    memories: dict[str, Memory] = Field(default_factory=dict)
+    memories: dict[str, Memory] = Field(default_factory=lambda: {"far": Memory(bandwidth="1 B/s")})
+    sizes: tuple[Bytes, ...] = quantity(("1 MiB", "2 MiB"))  # type: ignore[arg-type]
     sparsity: Annotated[tuple[int, int], BeforeValidator(_ratio)] = quantity("16:16")  # type: ignore[assignment]
     shrink: float = 1.0
 
@@ -154,12 +155,17 @@ def test_an_optional_table_is_made_by_its_first_key() -> None:
 
 def test_a_table_in_a_table_of_free_keys_is_made_by_its_first_key() -> None:
     machine = overridden("memories.near.bandwidth=1 GB/s", "memories.near.channels=2")
-    assert machine.memories == {"near": Memory(bandwidth="1 GB/s", channels=2)}
+    assert machine.memories == {
+        "far": Memory(bandwidth="1 B/s"),
+        "near": Memory(bandwidth="1 GB/s", channels=2),
+    }
+    assert overridden("memories.far.channels=3").memories["far"].channels == 3
 
 
 def test_a_table_in_a_list_is_reached_by_its_position() -> None:
     banks = overridden("banks[1].channels=5").banks
     assert [(bank.bandwidth, bank.channels) for bank in banks] == [(10**9, 32), (2 * 10**9, 5)]
+    assert overridden("sizes[0]=3 MiB").sizes == (3 * 2**20, 2 * 2**20)
     machine = overridden('banks=[{bandwidth="5 GB/s", sizes=["1 MiB", "2 MiB"]}]')
     assert machine.banks[0].sizes == (2**20, 2**21)
 
@@ -206,8 +212,10 @@ def test_a_table_in_a_list_is_reached_by_its_position() -> None:
         ),
         (
             "clock.x=2",
-            "clock must be set as a whole, it is a frequency above zero, such as '225 MHz', "
-            "got 'clock.x'",
+            (
+                "clock must be set as a whole, it is a frequency above zero, such as '225 MHz', "
+                "got 'clock.x'"
+            ),
         ),
         ("clok=1 MHz", "clok must be a known key (did you mean 'clock'?), got 'clok'"),
         (
@@ -216,8 +224,10 @@ def test_a_table_in_a_list_is_reached_by_its_position() -> None:
         ),
         (
             "hbm_bandwidth=1 GB/s",
-            "hbm_bandwidth must be a known key (did you mean 'hbm.bandwidth'?), "
-            "got 'hbm_bandwidth'",
+            (
+                "hbm_bandwidth must be a known key (did you mean 'hbm.bandwidth'?), "
+                "got 'hbm_bandwidth'"
+            ),
         ),
         (
             "bandwidth=1 GB/s",

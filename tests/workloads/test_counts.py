@@ -53,8 +53,7 @@ def decode_ops(name: str, numerics: Numerics | None = None) -> Iterable[Op]:
 
 
 def test_bytes_and_macs_of_each_op_are_the_worked_examples() -> None:
-    read_written_macs = {(type(op), i): (bytes_read(op), bytes_written(op), macs(op)) for i, op in enumerate(OPS)}
-    assert list(read_written_macs.values()) == [
+    assert [(bytes_read(op), bytes_written(op), macs(op)) for op in OPS] == [
         (3 * 8 + 10 + 5 * 4, 3 * 5, 3 * 5 * 8),  # 20 of 40 weights kept, INT4; INT32 bias
         (24, 24, 0),
         (16 + 7 * 2 * 4, 4 * 7, 4 * 4 * 7),
@@ -65,6 +64,11 @@ def test_bytes_and_macs_of_each_op_are_the_worked_examples() -> None:
         (20, 10, 0),
         (16, 16, 0),
     ]
+
+
+def test_totals_of_a_trace_are_those_of_its_ops() -> None:
+    workload = load_workload("tinyllama_1_1b", [("prompt_tokens", "7"), ("output_tokens", "3")])
+    assert workload.trace.totals() == total(workload.trace) == total(list(workload.trace))
 
 
 def test_every_type_of_op_is_counted() -> None:
@@ -78,7 +82,14 @@ def test_an_unknown_type_of_op_is_not_counted_as_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("elements", "dtype", "expected"),
-    [(3, "int8", 3), (3, "int4", 2), (3, "int3", 2), (8, "int3", 3), (5, "fp16", 10), (0, "int5", 0)],
+    [
+        (3, "int8", 3),
+        (3, "int4", 2),
+        (3, "int3", 2),
+        (8, "int3", 3),
+        (5, "fp16", 10),
+        (0, "int5", 0),
+    ],
 )
 def test_packed_bytes_fill_up_the_last_byte(elements: int, dtype: str, expected: int) -> None:
     assert packed_bytes(elements, dtype) == expected

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hwsim.errors import ConfigError, HwsimError, WorkloadError
 from hwsim.workloads import LlmShape, from_hugging_face, load_workload, workload_names
-from hwsim.workloads.huggingface import MODEL_TYPES, shape_of
+from hwsim.workloads.huggingface import ACTIVATIONS, MODEL_TYPES, shape_of
 
 LLAMA: dict[str, Any] = {
     "_name_or_path": "somebody/some-llama",
@@ -200,8 +200,7 @@ TYPES = ", ".join(MODEL_TYPES)
         ),
         (
             changed(LLAMA, hidden_act="mish"),
-            "hidden_act must be one of silu, swish, relu, gelu, gelu_new, gelu_fast, "
-            "gelu_pytorch_tanh, got 'mish'",
+            f"hidden_act must be one of {', '.join(ACTIVATIONS)}, got 'mish'",
         ),
         (
             changed(LLAMA, model_type="qwen2", use_sliding_window=True),
@@ -240,9 +239,10 @@ def test_all_wrong_keys_come_at_once() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "must be valid JSON: it ends too early at line 1, column 1"),
-        (b"not json", "must be valid JSON: expecting value at line 1, column 1"),
-        (b'{"model_type": "llama",', "must be valid JSON: it ends too early at line 1, column 24"),
+        (b"", "must be valid JSON: it ends too early at column 1"),
+        (b"not json", "must be valid JSON: expecting value at column 1"),
+        (b'{"model_type": "llama",', "must be valid JSON: it ends too early at column 24"),
+        (b'{"a": 1,\n"b": }', "must be valid JSON: expecting value at line 2, column 6"),
         (b"[1, 2]", "must be a JSON object, got list"),
         (b'{"vocab_size": NaN}', "must hold finite numbers only, not NaN"),
         (b'{"vocab_size": -Infinity}', "must hold finite numbers only, not -Infinity"),
@@ -282,7 +282,10 @@ JSON = st.recursive(
 def test_any_values_give_a_shape_or_one_error(
     values: dict[str, Any], model: dict[str, Any]
 ) -> None:
+    found: object
     try:
-        assert isinstance(shape_of(model | values, "x"), LlmShape)
+        found = shape_of(model | values, "x")
     except HwsimError as error:
-        assert all(line.startswith("x: ") for line in str(error).splitlines())
+        found = str(error)
+    told = isinstance(found, str) and all(line.startswith("x: ") for line in found.splitlines())
+    assert told or isinstance(found, LlmShape)

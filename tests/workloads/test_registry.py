@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -105,13 +106,18 @@ def test_a_key_that_means_nothing_in_its_phase_is_refused(
         ("batch", "0"),
         ("batch", "true"),
         ("phase", "training"),
-        ("nosuch", "1"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_key_and_value(key: str, text: str) -> None:
     (line,) = message_of("llama2_7b", (key, text)).splitlines()
     assert line.startswith(f"--set: {key} must be ")
     assert text in line
+
+
+def test_an_unknown_key_is_told_what_there_is() -> None:
+    assert message_of("llama2_7b", ("kv_lenght", "9")) == (
+        "--set: kv_lenght must be a known key (did you mean 'kv_length'?), got 'kv_lenght'"
+    )
 
 
 def test_all_wrong_keys_come_at_once() -> None:
@@ -201,7 +207,7 @@ def test_a_trace_file_is_checked_to_its_end_when_loaded(tmp_path: Path) -> None:
 def test_an_unknown_workload_is_told_what_there_is() -> None:
     assert message_of("lama2_7b").endswith("did you mean llama2_7b?")
     assert message_of("nosuch").endswith(f"({', '.join(workload_names())})")
-    for name in ("", "weights.bin", "net.onnx"):
+    for name in ("", "weights.bin", "net.onnx", "x" * 5000):
         assert message_of(name).startswith(f"{name}: must be a .toml, .json, .jsonl, .parquet file")
 
 
@@ -233,3 +239,19 @@ def test_going_beyond_the_positions_of_a_model_is_noted() -> None:
     assert load_workload("tinyllama_1_1b").notes == ()
     with pytest.raises(WorkloadError, match="its learned positions, got 2560"):
         load_workload("opt_6_7b", long)
+
+
+def test_the_readme_lists_each_shipped_workload_as_it_is() -> None:
+    text = (shipped("workloads") / "README.md").read_text()
+    listed = dict(re.findall(r"^\| `(\w+)` \|.*?\| ([\d.]+e9) \|", text, re.MULTILINE))
+    assert listed == {
+        name: f"{load_workload(name).shape.parameters / 1e9:.3f}e9" for name in workload_names()
+    }
+
+
+def test_the_scenario_of_the_readme_loads(tmp_path: Path) -> None:
+    text = (shipped("workloads") / "README.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    path = tmp_path / "own.toml"
+    path.write_text(re.sub(r"^  ", "", example, flags=re.MULTILINE))
+    assert load_workload(str(path)).scenario == LlmScenario(prompt_tokens=1024, output_tokens=64)

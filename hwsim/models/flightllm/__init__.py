@@ -1,11 +1,11 @@
 """FlightLLM: large-language-model inference on an FPGA.
 
-Sparse DSP chains, always-on-chip decode, length-adaptive compilation. Start at :mod:`.system`, which builds
-the machine of :mod:`.core` from a :mod:`.config` and feeds it the programs that :mod:`.compiler` makes of a
-workload trace.
+Sparse DSP chains, always-on-chip decode, length-adaptive compilation. Start at :mod:`.system`,
+which builds the machine of :mod:`.core` from a :mod:`.config` and feeds it the programs that
+:mod:`.compiler` makes of a workload trace.
 
-Ref: S. Zeng et al., "FlightLLM: Efficient Large Language Model Inference with a Complete Mapping Flow on
-FPGAs", FPGA 2024, arXiv 2401.03868.
+Ref: S. Zeng et al., "FlightLLM: Efficient Large Language Model Inference with a Complete Mapping
+Flow on FPGAs", FPGA 2024, arXiv 2401.03868.
 """
 
 from hwsim.models.registry import SystemEntry

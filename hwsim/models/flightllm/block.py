@@ -1,8 +1,9 @@
 """Instructions of one operator, written group by group and encoded at once.
 
-A *group* is a run of equal instructions of one unit (the loads of one tile from the eight channels, say):
-it waits on its first instruction and releases on its last. Addresses are relative to named *slots* (the
-layer's weight, its KV cache ...), so that one block serves every layer; :meth:`Block.encode` binds them.
+A *group* is a run of equal instructions of one unit (the loads of one tile from the eight channels,
+say): it waits on its first instruction and releases on its last. Addresses are relative to named
+*slots* (the layer's weight, its KV cache ...), so that one block serves every layer;
+:meth:`Block.encode` binds them.
 
 Ref: FlightLLM, FPGA'24, arXiv 2401.03868; the schedule is that of the authors' public artifact.
 """
@@ -45,8 +46,9 @@ def _mask(unit: Opcode, others: Units) -> int:
 class Block:
     """The instructions of one operator, independent of where its tensors lie.
 
-    ``groups[unit]`` is an ``int64`` table [groups, columns]: count, wait, release, then the fields of
-    ``_COLUMNS``, and for LD and ST slot, offset and offset step. ``order`` lists (unit, count) in program order.
+    ``groups[unit]`` is an ``int64`` table [groups, columns]: count, wait, release, then the fields
+    of ``_COLUMNS``, and for LD and ST slot, offset and offset step. ``order`` lists (unit, count)
+    in program order.
     """
 
     slots: tuple[str, ...]
@@ -71,19 +73,18 @@ class Block:
         return isa.assemble(np.repeat(self.order, self.order_counts), encoded)
 
     def _fields(self, unit: Opcode, table: Column, bases: Mapping[str, int]) -> dict[str, Column]:
-        counts = table[:, 0]
+        counts: Column = table[:, 0]
         ends = np.cumsum(counts)
         within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
-        fields = {
-            name: np.repeat(table[:, 3 + i], counts) for i, name in enumerate(_COLUMNS[unit])
-        }
-        fields["wait"] = np.where(within == 0, np.repeat(table[:, 1], counts), 0)
+        columns = enumerate(_COLUMNS[unit], 3)
+        fields: dict[str, Column] = {name: np.repeat(table[:, i], counts) for i, name in columns}
+        fields["wait"] = np.repeat(table[:, 1], counts) * (within == 0)
         last = within == np.repeat(counts, counts) - 1
-        fields["release"] = np.where(last, np.repeat(table[:, 2], counts), 0)
+        fields["release"] = np.repeat(table[:, 2], counts) * last
         if unit in _MOVES:
-            slot, offset, step = (np.repeat(table[:, i], counts) for i in (-3, -2, -1))
             base = np.array([bases[name] for name in self.slots], np.int64)
-            fields["hbm_addr"] = base[slot] + offset + within * step
+            start: Column = base[table[:, -3]] + table[:, -2]
+            fields["hbm_addr"] = np.repeat(start, counts) + within * np.repeat(table[:, -1], counts)
             fields["channel"] = within & _CHANNEL_BITS
             fields["loop_1d"] = np.ones_like(within)
         return fields
@@ -114,13 +115,14 @@ class BlockWriter:
         release: Units = (),
     ) -> None:
         """``count`` LDs of ``length`` bytes each, ``step`` bytes apart in HBM."""
-        fields = (int(mode), int(access), bank, length, 0)
-        self._move(Opcode.LD, count, wait, release, fields, slot, offset, step)
+        place = (self._slot(slot), offset, step)
+        fields = (int(mode), int(access), bank, length, 0, *place)
+        self._append(Opcode.LD, count, wait, release, fields)
 
     def zero_fill(self, length: int, *, bank: int = 0, wait: Units = ()) -> None:
         """One LD that writes ``length`` bytes of zeros to the A buffer."""
-        fields = (int(LoadMode.A), int(HbmAccess.STRIPED), bank, length, 1)
-        self._move(Opcode.LD, 1, wait, (), fields, "", 0, 0)
+        fields = (int(LoadMode.A), int(HbmAccess.STRIPED), bank, length, 1, self._slot(""), 0, 0)
+        self._append(Opcode.LD, 1, wait, (), fields)
 
     def store(
         self,
@@ -136,7 +138,8 @@ class BlockWriter:
         release: Units = (),
     ) -> None:
         """``count`` STs of ``length`` bytes each."""
-        self._move(Opcode.ST, count, wait, release, (int(access), bank, length), slot, offset, step)
+        place = (self._slot(slot), offset, step)
+        self._append(Opcode.ST, count, wait, release, (int(access), bank, length, *place))
 
     def compute(
         self,
@@ -153,8 +156,17 @@ class BlockWriter:
         wait: Units = (),
         release: Units = (),
     ) -> None:
-        """One MM or MV over ``k`` blocks of K; only the last K split (``last_k``) writes its output."""
-        fields = (k, int(last_k), int(bias and last_k), int(relu and last_k), int(sparse), a, b, out)
+        """One MM or MV over ``k`` blocks of K; only the last K split writes its output."""
+        fields = (
+            k,
+            int(last_k),
+            int(bias and last_k),
+            int(relu and last_k),
+            int(sparse),
+            a,
+            b,
+            out,
+        )
         self._append(unit, 1, wait, release, fields)
 
     def misc(
@@ -188,19 +200,8 @@ class BlockWriter:
             order_counts=order[:, 1],
         )
 
-    def _move(
-        self,
-        unit: Opcode,
-        count: int,
-        wait: Units,
-        release: Units,
-        fields: tuple[int, ...],
-        slot: str,
-        offset: int,
-        step: int,
-    ) -> None:
-        index = self._slots.setdefault(slot, len(self._slots))
-        self._append(unit, count, wait, release, (*fields, index, offset, step))
+    def _slot(self, name: str) -> int:
+        return self._slots.setdefault(name, len(self._slots))
 
     def _append(
         self, unit: Opcode, count: int, wait: Units, release: Units, fields: tuple[int, ...]

@@ -1,8 +1,9 @@
 """From trace ops to instruction programs.
 
-A step of the trace becomes a :class:`Program`: its ops are fused into operators, lengths are rounded up to their
-bucket, each operator's schedule is written once for its shape and bound to the layer's tensors, and operators are
-gathered into *segments*, which end at a barrier that waits for everything.
+A step of the trace becomes a :class:`Program`: its ops are fused into operators, lengths are
+rounded up to their bucket, each operator's schedule is written once for its shape and bound to the
+layer's tensors, and operators are gathered into *segments*, which end at a barrier that waits for
+everything.
 
 Ref: FlightLLM, FPGA'24, arXiv 2401.03868, sections 4-5 (mapping flow, length-adaptive compilation).
 """
@@ -27,7 +28,13 @@ from hwsim.models.flightllm.memory_map import MemoryMap, block_bytes, cache_name
 from hwsim.models.flightllm.operators import Operator, fuse
 from hwsim.models.flightllm.schedule_misc import MiscRows, misc_rows
 from hwsim.models.flightllm.schedule_mm import PrefillAttention, attention_mm, linear_mm
-from hwsim.models.flightllm.schedule_mv import DecodeAttention, append_kv, attention_mv, linear_mv
+from hwsim.models.flightllm.schedule_mv import (
+    AppendKv,
+    DecodeAttention,
+    append_kv,
+    attention_mv,
+    linear_mv,
+)
 from hwsim.models.flightllm.tiling import Linear
 from hwsim.workloads import (
     Activation,
@@ -41,15 +48,6 @@ from hwsim.workloads import (
 )
 
 __all__ = ["Compiled", "Compiler", "Part", "Program", "round_up"]
-
-
-@dataclass(frozen=True)
-class AppendKv:
-    """Growing the cache of keys or of values."""
-
-    width: int
-    kv_length: int
-    batch: int
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Compiled:
 
     @property
     def full_barrier(self) -> bool:
-        """Whether its barrier waits for all its work (growing the cache doesn't wait for its loads)."""
+        """Whether its barrier waits for all its work; growing the cache doesn't for its loads."""
         return not isinstance(self.shape, AppendKv)
 
     @property
@@ -191,7 +189,7 @@ class Compiler:
             case DecodeAttention():
                 return attention_mv(cfg, shape)
             case AppendKv():
-                return append_kv(cfg, shape.width, shape.kv_length, shape.batch)
+                return append_kv(cfg, shape)
             case MiscRows():
                 return misc_rows(cfg, shape)
             case MaskedAttention():
@@ -202,8 +200,10 @@ class Compiler:
 def fine_blocks(
     cfg: FlightLLMConfig, mask: BlockMask | None, layer: int, shape: PrefillAttention
 ) -> NDArray[np.bool_]:
-    """The mask of a layer in 16 x 16 blocks, [heads, rows, columns]; what lies above the diagonal's coarse
-    block is left out, and nothing else when there is no sparse DSP chain to skip it."""
+    """The mask of a layer in 16 x 16 blocks, [heads, rows, columns].
+
+    Without a mask, every block up to the diagonal's own coarse block is kept.
+    """
     core = cfg.geometry
     blocks = ceil_div(shape.tokens, core.k_lanes)
     coarse_tokens = mask.block_tokens if mask else cfg.attention.block_tokens
@@ -246,7 +246,7 @@ class _Lowering:
                 return self._attention(operator, op)
             case KvAppend() as op:
                 width = op.kv_heads * op.head_dim
-                shape = AppendKv(width, self._length, op.batch)
+                shape = AppendKv(width=width, kv_length=self._length, batch=op.batch)
                 return Compiled(operator, shape, _named(cache=cache_name(op)))
             case op:
                 return Compiled(operator, self._misc(op), _named())
@@ -298,7 +298,9 @@ class _Lowering:
                 kind = MiscOp.RMSNORM if op.kind == "rms" else MiscOp.LAYERNORM
                 return MiscRows(operation=kind, rows=self._rows, width=op.width)
             case Softmax():
-                rows = op.rows if not self._prefill else op.rows // self._step.kv_length * self._length
+                rows = (
+                    op.rows if not self._prefill else op.rows // self._step.kv_length * self._length
+                )
                 return MiscRows(operation=MiscOp.SOFTMAX, rows=rows, width=self._length)
             case Elementwise() | Activation():
                 kind = _PASSES[op.kind]

@@ -14,6 +14,7 @@ from hwsim.config import Bytes, BytesPerSecond, Config, Dollars, Hertz, Watts, q
 from hwsim.laws.flightllm_core import CoreGeometry
 
 __all__ = [
+    "GEMM_ROLES",
     "AttentionConfig",
     "BucketsConfig",
     "BuffersConfig",
@@ -56,7 +57,8 @@ class CoreConfig(Config):
         for name in ("mm_rows", "mm_columns", "mv_columns"):
             if getattr(self, name) % self.k_lanes:
                 raise ValueError(
-                    f"{name} must be a multiple of k_lanes = {self.k_lanes}, got {getattr(self, name)}"
+                    f"{name} must be a multiple of k_lanes = {self.k_lanes}, "
+                    f"got {getattr(self, name)}"
                 )
         return self
 
@@ -65,7 +67,8 @@ class BuffersConfig(Config):
     """On-chip buffers of one core: addresses (rows), and the bytes of a row on one channel.
 
     ``a`` holds activations in MM and weights or KV in MV, ``b`` weights in MM and the vector in MV,
-    ``output`` is the global buffer. K is cut so that ``a_tiles`` (MV) or ``b_tiles`` (MM) tiles fit.
+    ``output`` is the global buffer. K is cut so that ``a_tiles`` (MV) or ``b_tiles`` (MM) tiles
+    fit.
     """
 
     a_depth: int = Field(4096, ge=64, le=4096)
@@ -109,9 +112,10 @@ class LumpedConfig(Config):
 class WeightsConfig(Config):
     """How weights are stored: bits, density of each kind of projection, which of them have a bias.
 
-    ``density`` is a fraction (``0.7``); :attr:`sparsity_block` x ``sparsity_block`` blocks of N:M weights with
-    M = 16 and N in 0, 2, 4, 8, 16 have a mean density, and ``density_map`` names a user's ``.npz`` with the N of
-    every block. ``mixed`` bits are blocks of 3, 4 and 5 bits, ``mixed_average_bits`` on average.
+    ``density`` is a fraction (``0.7``); :attr:`sparsity_block` x ``sparsity_block`` blocks of N:M
+    weights with M = 16 and N in 0, 2, 4, 8, 16 have a mean density, and ``density_map`` names a
+    user's ``.npz`` with the N of every block. ``mixed`` bits are blocks of 3, 4 and 5 bits,
+    ``mixed_average_bits`` on average.
     """
 
     bits: Literal[2, 3, 4, 5, 8, "mixed"] = 4
@@ -138,7 +142,7 @@ class WeightsConfig(Config):
 
 
 class AttentionConfig(Config):
-    """Block-sparse prefill attention: ``published``, ``causal``, or a ``.npz`` file of the user's."""
+    """Block-sparse prefill attention: ``published``, ``causal``, or a user's ``.npz`` file."""
 
     mask: str = "published"
     block_tokens: int = Field(64, ge=16)
@@ -163,8 +167,8 @@ class PowerConfig(Config):
 class FlightLLMConfig(Config):
     """A FlightLLM machine.
 
-    The four switches are the paper's ablations; switched off, the machine does what hardware without the
-    mechanism would do. ``fidelity`` is ``lumped`` (the authors' abstraction).
+    The four switches are the paper's ablations; switched off, the machine does what hardware
+    without the mechanism would do. ``fidelity`` is ``lumped`` (the authors' abstraction).
     """
 
     clock: Hertz

@@ -1,12 +1,13 @@
-"""The machine: an instruction scheduler and six in-order units, ordered among themselves only by tokens.
+"""The machine: an instruction scheduler and six in-order units, which only tokens order.
 
-The scheduler decodes a segment and hands each unit its instructions; a unit takes the tokens its next burst
-waits for, is busy for as long as the timing law says, and gives the tokens the burst releases. A segment ends
-when all six units have run dry.
+The scheduler decodes a segment and hands each unit its instructions; a unit takes the tokens its
+next burst waits for, is busy for as long as the timing law says, and gives the tokens the burst
+releases. A segment ends when all six units have run dry.
 
 Law: an instruction starts at the later of its unit being free and its tokens being there.
 
-Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3.1; token semantics of the authors' public artifact.
+Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3.1; token semantics of the authors' public
+artifact.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ LD = Opcode.LD
 class Segment:
     """Whole operators between two full barriers, as instruction words.
 
-    ``held_back`` says, for each operator, whether the schedule keeps its loads from overrunning a buffer.
+    ``held_back`` says, for each operator, whether the schedule keeps its loads from overrunning a
+    buffer.
     """
 
     words: NDArray[np.uint32]
@@ -201,13 +203,15 @@ def _overrun(segment: Segment, units: dict[Opcode, UnitTimes]) -> int:
     stream = load.stream
     guarded = stream.guard >= 0
     free_at = np.zeros_like(load.starts)
-    free_at[guarded] = compute.ends[stream.guard[guarded]]
+    burst = np.searchsorted(compute.stream.begins, stream.guard[guarded], side="right") - 1
+    free_at[guarded] = compute.ends[burst]
     early = np.where(load.starts < free_at, stream.buffer_bytes, 0) + stream.excess_bytes
     held = np.array(segment.held_back, bool)[stream.operator]
     for i in np.flatnonzero((early > 0) & held)[:1].tolist():
         name = burst_label(LD, int(stream.label[i]))
         raise ProtocolError(
-            f"buffer {name.removeprefix('load ')}: instruction {int(stream.first[i])} of the segment "
+            f"buffer {name.removeprefix('load ')}: "
+            f"instruction {int(stream.first[i])} of the segment "
             f"(LD) overwrites {int(early[i])} bytes that are still to be read"
         )
     return int(early.sum())

@@ -1,7 +1,8 @@
 """Instruction decode: a segment's words become each unit's bursts.
 
-A *burst* is a run of instructions of one unit with no token taken or given inside: nothing can happen between
-them, so the unit runs it as one event. Durations are those of the timing law, summed exactly.
+A *burst* is a run of instructions of one unit with no token taken or given inside: nothing can
+happen between them, so the unit runs it as one event. Durations are those of the timing law, summed
+exactly.
 
 Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3.1 (instruction scheduler).
 """
@@ -20,7 +21,7 @@ from hwsim.models.flightllm import isa
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.loads import Loads, loaded
 from hwsim.models.flightllm.memory_map import MemoryMap
-from hwsim.models.flightllm.residency import BufferUse, buffer_use
+from hwsim.models.flightllm.residency import BufferUse, Placed, buffer_use
 from hwsim.models.flightllm.timing import LumpedTiming, by_value
 
 __all__ = ["Burst", "Decoder", "Stream"]
@@ -43,9 +44,11 @@ class Burst(NamedTuple):
 class Stream:
     """One unit's work in a segment.
 
-    Columns have a row a burst: ``operator`` (ordinal in the segment), ``label`` (what to call it in a
-    timeline: load mode, K or MISC operation), ``first`` (its first instruction), ``buffer_bytes`` loaded
-    into A or B, ``guard`` (see :mod:`.residency`), ``excess_bytes``. ``hbm_bytes`` has an entry an operator.
+    Columns have a row a burst: ``operator`` (ordinal in the segment), ``label`` (what to call it in
+    a timeline: load mode, K or MISC operation), ``first`` (its first instruction), ``buffer_bytes``
+    loaded into A or B, ``guard`` (a computation's ordinal in its unit, see :mod:`.residency`),
+    ``excess_bytes``. ``begins`` is the ordinal of a burst's first instruction in its unit;
+    ``hbm_bytes`` has an entry an operator.
     """
 
     unit: Opcode
@@ -53,6 +56,7 @@ class Stream:
     operator: Column
     label: Column
     first: Column
+    begins: Column
     instructions: int
     hbm_bytes: tuple[Fraction, ...]
     macs: Fraction
@@ -88,16 +92,18 @@ class Decoder:
         unit = MM if len(at[MM]) else MV
         loads = loaded(self._cfg, self._memory, fields[LD])
         use = buffer_use(
-            self._cfg, unit, fields[LD], at[LD], loads.density, fields[unit], at[unit]
+            self._cfg,
+            unit,
+            Placed(fields[LD], at[LD]),
+            Placed(fields[unit], at[unit]),
+            loads.density,
         )
         times = self._durations(fields, use, loads)
         stores = fields[ST]["length_1d"]
         operators, none = len(at[SYS]), (Fraction(0),) * len(at[SYS])
         moved = {
             LD: loads.hbm_bytes(fields[LD], ordinal[at[LD]], operators),
-            ST: tuple(
-                Fraction(int(n)) for n in _sums(stores, ordinal[at[ST]], operators)
-            ),
+            ST: tuple(Fraction(int(n)) for n in _sums(stores, ordinal[at[ST]], operators)),
         }
         macs = {unit: self._macs(unit, fields[unit], use, loads)}
         return {
@@ -141,9 +147,7 @@ class Decoder:
             )  # fmt: skip
         return times
 
-    def _macs(
-        self, unit: Opcode, found: Fields, use: BufferUse, loads: Loads
-    ) -> Fraction:
+    def _macs(self, unit: Opcode, found: Fields, use: BufferUse, loads: Loads) -> Fraction:
         """MACs the unit does, padding included, zeros left out where it skips them."""
         core = self._cfg.geometry
         shape = core.mm_rows * core.mm_columns if unit is MM else core.mv_columns
@@ -166,9 +170,7 @@ def _stream(
     fields, n = decoded.fields, len(decoded.at)
     begins = np.ones(n, bool)
     begins[1:] = (
-        (fields["wait"][1:] != 0)
-        | (fields["release"][:-1] != 0)
-        | (np.diff(decoded.operator) != 0)
+        (fields["wait"][1:] != 0) | (fields["release"][:-1] != 0) | (np.diff(decoded.operator) != 0)
     )
     starts = np.flatnonzero(begins)
     lasts = np.append(starts[1:], n)[: len(starts)] - 1
@@ -185,6 +187,7 @@ def _stream(
         operator=decoded.operator[starts],
         label=fields[into][starts] if into else np.zeros(len(starts), np.int64),
         first=decoded.at[starts],
+        begins=starts,
         instructions=n,
         hbm_bytes=hbm_bytes,
         macs=macs,

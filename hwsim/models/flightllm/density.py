@@ -1,6 +1,7 @@
 """A user's density map: the N of every 16 x 16 block of N:M sparse weights (M = 16).
 
-Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3.2 (N constant in a block, different between blocks).
+Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3.2 (N constant in a block, different between
+blocks).
 """
 
 from __future__ import annotations

@@ -6,44 +6,53 @@ Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 6.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
+from hwsim.models.flightllm.core import ExecutionUnit
+from hwsim.models.flightllm.platforms import comparable, platforms
 from hwsim.models.flightllm.run import Run, StepRun
-from hwsim.models.flightllm.storage import storage_by_length
-from hwsim.sim.outcome import FigureSpec, Metric, StageCycles, TableData
+from hwsim.models.flightllm.storage import storage_of
+from hwsim.sim.outcome import DeferredTables, FigureSpec, Metric, StageCycles, TableData
 from hwsim.units import FS_PER_SECOND
 from hwsim.workloads import Op, effective_macs
 
 __all__ = ["figures_of", "tables_of"]
 
 FS_PER_MS = FS_PER_SECOND // 1000
+SHOWN_LAYERS = 2
 
 
 def tables_of(
-    run: Run, metrics: Mapping[str, Metric], stages: Mapping[str, StageCycles]
-) -> dict[str, TableData]:
-    """What the figures are drawn from; a table without rows is left out."""
+    run: Run,
+    metrics: Mapping[str, Metric],
+    stages: Mapping[str, StageCycles],
+    units: Sequence[ExecutionUnit],
+) -> DeferredTables:
+    """What the figures are drawn from, made when somebody looks."""
     last = run.steps[-1]
-    tables = {
-        "decode_steps": _decode_steps(run),
-        "units": _units(stages),
-        "bandwidth": _bandwidth(last),
-        "roofline": _roofline(run, last),
-        "instruction_storage": _storage(run, metrics),
-        "platforms": _platforms(run, metrics),
+    makers: dict[str, Callable[[], TableData]] = {
+        "units": lambda: _units(stages),
+        "work": lambda: _work(units),
+        "bandwidth": lambda: _bandwidth(last),
+        "roofline": lambda: _roofline(last),
+        "instruction_storage": lambda: _storage(run, metrics),
     }
-    return {name: table for name, table in tables.items() if table.rows}
+    if sum(step.step.phase == "decode" for step in run.steps) > 1:
+        makers["decode_steps"] = lambda: _decode_steps(run)
+    if comparable(run, metrics):
+        makers["platforms"] = lambda: platforms(metrics)
+    return DeferredTables(makers)
 
 
 def _decode_steps(run: Run) -> TableData:
-    """Latency of each decode step, when there is more than one."""
+    """Latency of each decode step."""
     rows = [
         (step.step.kv_length, step.elapsed_fs / FS_PER_MS)
         for step in run.steps
         if step.step.phase == "decode"
     ]
-    return TableData(("kv_length", "milliseconds"), rows if len(rows) > 1 else [])
+    return TableData(("kv_length", "milliseconds"), rows)
 
 
 def _units(stages: Mapping[str, StageCycles]) -> TableData:
@@ -54,11 +63,28 @@ def _units(stages: Mapping[str, StageCycles]) -> TableData:
     return TableData(("unit", "busy", "starved", "blocked", "idle"), rows)
 
 
+def _work(units: Sequence[ExecutionUnit]) -> TableData:
+    """Of each unit: instructions, busy time, HBM bytes."""
+    rows = [
+        (
+            unit.unit.name,
+            int(unit.instructions.value),
+            unit.stage.times().busy / FS_PER_MS,
+            round(unit.hbm_bytes.value),
+        )
+        for unit in units
+    ]
+    return TableData(("unit", "instructions", "busy_ms", "hbm_bytes"), rows)
+
+
 def _bandwidth(step: StepRun) -> TableData:
-    """Average HBM bandwidth of each operator of one step, from its start to its end."""
+    """Average HBM bandwidth of each operator of a step's first layers, from start to end."""
     rows: list[tuple[float, float, float]] = []
     reached = 0
-    for times in step.times.operators:
+    shown = zip(step.program.operators, step.times.operators, strict=True)
+    for compiled, times in shown:
+        if (compiled.operator.main.layer or 0) >= SHOWN_LAYERS:
+            break
         begin, end = max(times.start_fs, reached), times.end_fs
         if end > begin:
             seconds = (end - begin) / FS_PER_SECOND
@@ -79,10 +105,10 @@ class _Kind:
 
     macs: int = 0
     traffic: float = 0.0
-    fs: int = field(default=0)
+    fs: int = 0
 
 
-def _roofline(run: Run, step: StepRun) -> TableData:
+def _roofline(step: StepRun) -> TableData:
     """Operations a byte and a second of each kind of operator with MACs, in one step."""
     kinds: dict[str, _Kind] = {}
     for compiled, times in zip(step.program.operators, step.times.operators, strict=True):
@@ -92,11 +118,16 @@ def _roofline(run: Run, step: StepRun) -> TableData:
         kind.traffic += float(times.bytes_read + times.bytes_written)
         kind.fs += times.end_fs - times.start_fs
     rows = [
-        (name, 2 * kind.macs / kind.traffic, 2 * kind.macs * FS_PER_SECOND / kind.fs)
+        (
+            name,
+            2 * kind.macs / kind.traffic,
+            2 * kind.macs * FS_PER_SECOND / kind.fs,
+            kind.fs / FS_PER_SECOND,
+        )
         for name, kind in kinds.items()
         if kind.macs
     ]
-    return TableData(("op", "op_per_byte", "op_per_second"), rows)
+    return TableData(("op", "op_per_byte", "op_per_second", "seconds"), rows)
 
 
 def _storage(run: Run, metrics: Mapping[str, Metric]) -> TableData:
@@ -108,14 +139,10 @@ def _storage(run: Run, metrics: Mapping[str, Metric]) -> TableData:
             metrics["instruction_bytes_without_adaptive"].value / 1e6,
         )
     ]
-    everything = storage_by_length(run.plan)
-    if everything:
-        rows.append(("every length", everything[0] / 1e6, everything[1] / 1e6))
+    storage = storage_of(run.plan)
+    if storage:
+        rows.append(("every length", storage.with_buckets / 1e6, storage.one_per_length / 1e6))
     return TableData(("programs", "with_buckets", "one_per_length"), rows)
-
-
-def _platforms(run: Run, metrics: Mapping[str, Metric]) -> TableData:
-    return TableData(("platform",), [])
 
 
 def figures_of(run: Run, tables: Mapping[str, TableData]) -> list[FigureSpec]:
@@ -133,12 +160,13 @@ def _roof_figure(run: Run) -> FigureSpec:
         kind="roofline",
         table="roofline",
         x="op_per_byte",
-        y=("op_per_second",),
+        y=("op_per_second", "seconds"),
         label="op",
         x_label="operations per byte of HBM traffic (op/B)",
         y_label="operations per second (op/s)",
-        caption="A MAC is two operations; skipped zeros don't count. The MV roof is what the matrix-vector "
-        "mode can use of the DSPs; lumped efficiencies keep every point below the peak bandwidth.",
+        caption="A MAC is two operations; skipped zeros don't count. The MV roof is what the "
+        "matrix-vector mode can use of the DSPs; lumped efficiencies keep every point below the "
+        "peak bandwidth.",
         roofs=(
             ("MM peak", peak * config.core.mm_lanes, bandwidth),
             ("MV peak", peak * config.core.mv_lanes, bandwidth),
@@ -156,7 +184,8 @@ _FIGURES = (
         y=("milliseconds",),
         x_label="positions attended",
         y_label="latency (ms)",
-        caption="A staircase: lengths share a program by buckets, and a group of 512 columns more makes a jump.",
+        caption="A staircase: lengths share a program by buckets, and one more group of 512 "
+        "columns makes a jump.",
     ),
     FigureSpec(
         name="units",
@@ -167,19 +196,20 @@ _FIGURES = (
         y=("busy", "starved", "blocked", "idle"),
         x_label="unit",
         y_label="cycles",
-        caption="Starved: waiting for another unit's token. Blocked: its own tokens find no room. Idle: no "
-        "instruction left in the segment.",
+        caption="Starved: waiting for another unit's token. Blocked: its own tokens find no room. "
+        "Idle: no instruction left in the segment.",
     ),
     FigureSpec(
         name="bandwidth",
-        title="HBM bandwidth over the last step",
+        title="HBM bandwidth over the first two layers of the last step",
         kind="steps",
         table="bandwidth",
         x="milliseconds",
         y=("read", "written"),
         x_label="time in the step (ms)",
         y_label="bandwidth (GB/s)",
-        caption="The average of each operator, from the end of the one before to its own.",
+        caption="The average of each operator, from the end of the one before to its own: the gaps "
+        "are norms and barriers; every further layer looks the same.",
     ),
     FigureSpec(
         name="instruction_storage",
@@ -190,7 +220,19 @@ _FIGURES = (
         y=("with_buckets", "one_per_length"),
         x_label="programs for",
         y_label="storage (MB)",
-        caption="Length-adaptive compilation keeps one program a bucket of lengths instead of one a length.",
+        caption="Length-adaptive compilation keeps one program a bucket, not one a length.",
         log_y=True,
+    ),
+    FigureSpec(
+        name="platforms",
+        title="Energy efficiency beside published GPUs",
+        kind="bar",
+        table="platforms",
+        x="platform",
+        y=("token_per_joule",),
+        x_label="platform",
+        y_label="decode efficiency (token/J)",
+        caption="The machine is simulated, at calibrated power; the other rows are published "
+        "measurements of LLaMA2-7B decode.",
     ),
 )

@@ -8,7 +8,7 @@ __all__ = ["burst_label"]
 
 
 def burst_label(unit: Opcode, label: int) -> str:
-    """Name of a burst of ``unit``; ``label`` is the load mode, K in blocks, or the MISC operation."""
+    """Name of a burst; ``label`` is the load mode, K in blocks, or the MISC operation."""
     if unit is Opcode.LD:
         return f"load {LoadMode(label).name}"
     if unit is Opcode.MISC:

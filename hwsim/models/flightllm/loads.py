@@ -1,7 +1,7 @@
-"""What each load of a segment brings: which weights, how dense, and how many HBM bytes a buffer byte.
+"""What each load of a segment brings: how dense, and how many HBM bytes a buffer byte.
 
-The memory-management unit expands compressed weights on their way in, so a load's HBM bytes are its buffer bytes
-times the stored bits over 8 times the density of what it fetches.
+The memory-management unit expands compressed weights on their way in, so a load's HBM bytes are its
+buffer bytes times the stored bits over 8 times the density of what it fetches.
 
 Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3.3 (memory management unit).
 """
@@ -27,7 +27,7 @@ Fields = Mapping[str, Column]
 
 @dataclass(frozen=True)
 class Loads:
-    """For each load an index into ``densities`` (-1: no weights or cache) and into ``ratios`` (0: 1)."""
+    """For each load an index into ``densities`` (-1: none) and into ``ratios`` (0: one)."""
 
     density: Column
     densities: list[Fraction]
@@ -49,7 +49,9 @@ def loaded(cfg: FlightLLMConfig, memory: MemoryMap, load: Fields) -> Loads:
     """Look up every load of a segment in the memory map."""
     weights = (load["mode"] == LoadMode.A) | (load["mode"] == LoadMode.B)
     where = np.where(weights & (load["zero_fill"] == 0), memory.lookup(load["hbm_addr"]), -1)
-    found = Loads(np.full(len(where), -1, np.int64), [], np.zeros(len(where), np.int64), [Fraction(1)])
+    found = Loads(
+        np.full(len(where), -1, np.int64), [], np.zeros(len(where), np.int64), [Fraction(1)]
+    )
     for index in np.unique(where[where >= 0]).tolist():
         region, chosen = memory.regions[index], np.flatnonzero(where == index)
         if region.block_n is None:
@@ -70,7 +72,7 @@ def _tag(found: Loads, chosen: Column, region: Region, density: Fraction) -> Non
 def _tag_tiles(
     cfg: FlightLLMConfig, load: Fields, chosen: Column, region: Region, found: Loads
 ) -> None:
-    """Tag loads of mapped weights: the loads of a tile, one a channel, share the tile's mean density."""
+    """Tag loads of mapped weights: a tile's loads, one a channel, share its mean density."""
     core = cfg.geometry
     for channels in np.split(chosen, np.flatnonzero(load["channel"][chosen] == 0)[1:]):
         first = int(channels[0])

@@ -1,10 +1,12 @@
 """Where tensors lie in HBM, and what the memory-management unit knows of them.
 
-An instruction names an HBM address only; how many bytes leave the memory for the bytes a load writes into a
-buffer follows from the region the address lies in: weights are stored in few bits and without their zeros.
-Weight blocks are addressed as if dense; the capacity they take is counted without zeros.
+An instruction names an HBM address only; how many bytes leave the memory for the bytes a load
+writes into a buffer follows from the region the address lies in: weights are stored in few bits and
+without their zeros. Weight blocks are addressed as if dense; the capacity they take is counted
+without zeros.
 
-Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3.3 (memory management unit); the address layout is assumed.
+Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3.3 (memory management unit); the address layout
+is assumed.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ ADDRESS_BITS = 34
 
 
 def block_bytes(cfg: FlightLLMConfig, role: str) -> int:
-    """Spacing of 16 x 16 weight blocks in HBM: the block's bytes at the role's bits, zeros included."""
+    """Spacing of 16 x 16 weight blocks in HBM: their bytes at the role's bits, zeros included."""
     return ceil(BLOCK_WEIGHTS * cfg.weight_bits(role) / 8)
 
 
@@ -44,7 +46,7 @@ def cache_name(op: Attention | KvAppend) -> str:
 
 @dataclass(frozen=True)
 class Region:
-    """A tensor's place: bytes from ``base`` on, and the HBM bytes per buffer byte of a load from there."""
+    """A tensor's place, from ``base`` on, and the HBM bytes per buffer byte of a load there."""
 
     name: str
     base: int
@@ -65,7 +67,7 @@ class Region:
         return f"{self.bits_ratio} {self.density} {blocks}".strip()
 
     def density_at(self, address: int, columns: int, k_blocks: int) -> Fraction:
-        """Mean density of ``columns`` x ``k_blocks`` weight blocks that a load from ``address`` fetches."""
+        """Mean density of the ``columns`` x ``k_blocks`` blocks that a load from there fetches."""
         if self.block_n is None:
             return self.density
         column, first = divmod((address - self.base) // self.block_bytes, self.k_blocks)
@@ -74,7 +76,7 @@ class Region:
 
 
 class MemoryMap:
-    """All regions of a workload, in the order of its first step's ops, and scratch space before them."""
+    """All regions of a workload, in the order of a step's ops, and scratch space before them."""
 
     def __init__(
         self, cfg: FlightLLMConfig, ops: tuple[Op, ...], kv_positions: int, maps: DensityMaps
@@ -142,4 +144,3 @@ def _weights(cfg: FlightLLMConfig, op: Gemm, base: int, maps: DensityMaps) -> Re
 
 def _plain(name: str, base: int, size: int) -> Region:
     return Region(name=name, base=base, size=size, stored=Fraction(size))
-

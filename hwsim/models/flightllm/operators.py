@@ -1,11 +1,11 @@
 """What the compiler compiles: operators, each a few trace ops that run as one.
 
-:func:`fuse` groups the ops of a step. With always-on-chip decode a projection carries the miscellaneous ops
-that follow it (RoPE, SiLU, the residual add, the gate's multiply) and QK^T its softmax, so that their operands
-never leave the chip; without it, each is an operator of its own.
+:func:`fuse` groups the ops of a step. With always-on-chip decode a projection carries the
+miscellaneous ops that follow it (RoPE, SiLU, the residual add, the gate's multiply) and QK^T its
+softmax, so that their operands never leave the chip; without it, each is an operator of its own.
 
-Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 4 (always-on-chip decode); the fusions are those that the
-authors' public artifact implements.
+Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 4 (always-on-chip decode); the fusions are those
+that the authors' public artifact implements.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Fused: TypeAlias = Literal["rope", "add", "mul", "silu"]
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator: its main op, the ops fused with it, and which positions of the step they have."""
+    """One operator: its main op, the ops fused with it, and their positions in the step."""
 
     main: Op
     fused: tuple[Op, ...]

@@ -5,9 +5,10 @@ Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 6.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 from hwsim.errors import InvariantError
 from hwsim.laws.flightllm_isa import Opcode
@@ -19,7 +20,7 @@ from hwsim.sim import Clock
 from hwsim.sim.outcome import Metric, OpRow, Outcome, Phase, StageCycles
 from hwsim.sim.stage import StageTimes
 from hwsim.units import FS_PER_SECOND
-from hwsim.workloads import Gemm, Op, effective_macs, total
+from hwsim.workloads import Gemm, Op, effective_macs
 
 __all__ = ["outcome_of"]
 
@@ -51,10 +52,10 @@ def outcome_of(run: Run) -> Outcome:
     units = [c for c in run.kernel.components if isinstance(c, ExecutionUnit)]
     totals = {phase: _phase(run, phase) for phase in ("prefill", "decode")}
     work = _work(run)
-    _check(run, units, work)
+    _check(units, work)
     metrics = _metrics(run, clock, units, totals, work)
     stages = {unit.name: _cycles(unit.stage.times(), clock) for unit in units}
-    tables = tables_of(run, metrics, stages)
+    tables = tables_of(run, metrics, stages, units)
     return Outcome(
         metrics=metrics,
         phases=_phases(run, clock),
@@ -66,7 +67,7 @@ def outcome_of(run: Run) -> Outcome:
         tables=tables,
         figures=figures_of(run, tables),
         notes=_notes(run, metrics),
-        timeline=run.kernel.timeline,
+        timeline=run.timeline,
     )
 
 
@@ -85,7 +86,7 @@ _HEADLINE = (
 
 @dataclass(frozen=True)
 class Work:
-    """MACs that the trace asks for: kept weights and visible scores, all of them, and kept weights alone."""
+    """MACs the trace asks for: effective, dense, and those on kept weights alone."""
 
     macs: int
     dense_macs: int
@@ -94,9 +95,18 @@ class Work:
 
 def _work(run: Run) -> Work:
     """Counted in the one place that counts."""
-    sums = total(op for step in run.steps for op in step.step.ops)
-    gemms = total(op for step in run.steps for op in step.step.ops if isinstance(op, Gemm))
-    return Work(sums.effective_macs, sums.macs, gemms.effective_macs)
+    asked = run.plan.trace.totals()
+    per_program: dict[int, int] = {}
+    weights = 0
+    for step in run.steps:
+        program = step.program
+        if id(program) not in per_program:
+            mains = (compiled.operator.main for compiled in program.operators)
+            per_program[id(program)] = sum(
+                effective_macs(op) for op in mains if isinstance(op, Gemm)
+            )
+        weights += per_program[id(program)]
+    return Work(asked.effective_macs, asked.macs, weights)
 
 
 def _phase(run: Run, phase: str) -> PhaseTotals:
@@ -110,8 +120,8 @@ def _phase(run: Run, phase: str) -> PhaseTotals:
     return PhaseTotals(len(steps), sum(s.step.tokens for s in steps), elapsed, joules)
 
 
-def _check(run: Run, units: list[ExecutionUnit], work: Work) -> None:
-    """The machine's own count of MACs, padding included, can't be below those of the trace's weights."""
+def _check(units: list[ExecutionUnit], work: Work) -> None:
+    """The machine's own count, padding included, can't be below that of the trace's weights."""
     executed = sum((Fraction(unit.macs.value) for unit in units), Fraction(0))
     if executed < work.weight_macs:
         raise InvariantError(
@@ -217,7 +227,7 @@ def _cycles(times: StageTimes, clock: Clock) -> StageCycles:
         spent += part
         edges.append(clock.cycle_at(spent))
     edges.append(clock.cycles_in(times.total))
-    return StageCycles(*(b - a for a, b in zip(edges, edges[1:], strict=False)))
+    return StageCycles(*(b - a for a, b in pairwise(edges)))
 
 
 def _bound_by(run: Run) -> dict[str, float]:
@@ -233,12 +243,14 @@ def _bound_by(run: Run) -> dict[str, float]:
 
 def _op_rows(run: Run, clock: Clock) -> Iterator[OpRow]:
     """A row for each op of the trace, in order."""
-    for step in run.steps:
-        yield from _step_rows(step, clock)
+    for done, step in zip(
+        run.steps, run.plan.trace.steps(), strict=True
+    ):  # ops made anew, not kept
+        yield from _step_rows(done, step.ops, clock)
 
 
-def _step_rows(step: StepRun, clock: Clock) -> Iterator[OpRow]:
-    ops, place = step.step.ops, 0
+def _step_rows(step: StepRun, ops: Sequence[Op], clock: Clock) -> Iterator[OpRow]:
+    place = 0
     for operator, times in zip(step.program.operators, step.times.operators, strict=True):
         first = operator.operator.positions.start
         yield from (_host_row(ops[i], step, clock) for i in range(place, first))
@@ -269,19 +281,25 @@ def _host_row(op: Op, step: StepRun, clock: Clock) -> OpRow:
     return OpRow(op.index, op.name, kind, op.phase, op.layer, cycle, cycle, 0, 0, 0, "host")
 
 
+LUMPED_NOTE = (
+    "Fidelity lumped: three published efficiencies stand for DRAM timing, channel crossing and "
+    "start-up; one stream holds the whole model and every time is divided by cores x efficiency."
+)
+HOST_NOTE = "Not simulated: embedding look-up, sampling and the host."
+METADATA_NOTE = "Sparse indices and block counts are not loaded (machine.count_metadata)."
+
+
 def _notes(run: Run, metrics: Mapping[str, Metric]) -> list[str]:
-    config = run.plan.config
-    notes = [
-        "Fidelity lumped: three published efficiencies stand for DRAM timing, channel crossing and "
-        "start-up; one stream holds the whole model and every time is divided by cores x efficiency.",
-        "Not simulated: embedding look-up, sampling and the host.",
-    ]
+    notes = [LUMPED_NOTE, HOST_NOTE]
     overrun = metrics["buffer_overrun_bytes"].value
     if overrun:
         notes.append(
-            f"The published schedule does not hold attention loads back: {overrun / 1e6:.1f} MB were "
-            "loaded into buffer rows that were still to be read (buffer_overrun_bytes)."
+            f"The published schedule does not hold attention loads back: {overrun / 1e6:.1f} MB "
+            "were loaded into buffer rows that were still to be read (buffer_overrun_bytes)."
         )
-    if not config.count_metadata:
-        notes.append("Sparse indices and block counts are not loaded (machine.count_metadata).")
+    if run.timeline is not None and run.kernel.timeline is None:
+        covered = max(end for _, _, _, end, _ in run.timeline.slices) / FS_PER_SECOND
+        notes.append(f"The timeline covers the first {covered * 1e3:.1f} ms of the run.")
+    if not run.plan.config.count_metadata:
+        notes.append(METADATA_NOTE)
     return notes

@@ -1,4 +1,4 @@
-"""What is fixed before a simulation starts: trace, tensor placement, mask, compiler; and whether it can run.
+"""What is fixed before a simulation starts: trace, placement, mask, compiler.
 
 Ref: FlightLLM, FPGA'24, arXiv 2401.03868.
 """
@@ -11,7 +11,7 @@ from math import ceil
 
 from hwsim.errors import WorkloadError
 from hwsim.models.flightllm.compiler import Compiler, Program
-from hwsim.models.flightllm.config import FlightLLMConfig
+from hwsim.models.flightllm.config import GEMM_ROLES, FlightLLMConfig
 from hwsim.models.flightllm.density import DensityMaps
 from hwsim.models.flightllm.masks import BlockMask, causal_mask, generate_mask, load_mask
 from hwsim.models.flightllm.memory_map import MemoryMap
@@ -47,7 +47,7 @@ class Plan:
         return self._programs[key]
 
     def instruction_bytes(self, steps: Iterable[Step]) -> tuple[int, int]:
-        """Bytes of the programs that ``steps`` need, for one core: one a bucket, and one an exact length.
+        """Bytes of one core's programs for ``steps``: one a bucket, and one an exact length.
 
         Within a bucket a decode program's size does not depend on the length, a prefill's does.
         """
@@ -83,7 +83,9 @@ def plan_of(config: FlightLLMConfig, workload: LlmWorkload | TraceWorkload) -> P
     WorkloadError
         For a length beyond ``max_tokens``, a model beyond HBM, a mask of another shape.
     """
-    trace = workload.trace_in(numerics(config)) if isinstance(workload, LlmWorkload) else workload.trace
+    trace = (
+        workload.trace_in(numerics(config)) if isinstance(workload, LlmWorkload) else workload.trace
+    )
     longest, steps, first = _survey(config, workload, trace)
     memory = MemoryMap(config, first, longest, DensityMaps.load(config.weights.density_map))
     _check_capacity(config, workload, memory)
@@ -94,39 +96,26 @@ def plan_of(config: FlightLLMConfig, workload: LlmWorkload | TraceWorkload) -> P
 def numerics(config: FlightLLMConfig) -> Numerics:
     """The trace's data types and densities as the machine stores weights."""
     bits = 8 if not config.mixed_precision else config.weights.bits
-    roles = Numerics.model_fields  # the roles are checked by Numerics itself
-    assert "density" in roles
     dtype = f"int{bits}" if bits in (3, 4, 5, 8) else "int4"
-    density = {role: float(config.density(role)) for role in _ROLES}
+    density = {role: float(config.density(role)) for role in GEMM_ROLES}
     return Numerics.model_validate({"weights": dtype, "density": density})
-
-
-_ROLES = (
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "o_proj",
-    "gate_proj",
-    "up_proj",
-    "down_proj",
-    "fc1",
-    "fc2",
-    "lm_head",
-)
 
 
 def _survey(
     config: FlightLLMConfig, workload: LlmWorkload | TraceWorkload, trace: Trace
 ) -> tuple[int, int, tuple[Op, ...]]:
-    """Longest context, number of steps, and the first step's ops; refuses lengths the machine can't hold."""
+    """Longest context, number of steps, first step's ops; refuses lengths beyond the machine's."""
     if isinstance(workload, LlmWorkload):
         longest = workload.scenario.attended
-        steps = 1 + (workload.scenario.output_tokens if workload.scenario.phase == "generate" else 0)
+        steps = 1 + (
+            workload.scenario.output_tokens if workload.scenario.phase == "generate" else 0
+        )
         _check_length(config, workload.name, longest)
         return longest, steps, tuple(next(trace.steps()).ops)
-    longest, steps, first = 0, 0, ()
+    longest, steps = 0, 0
+    first: tuple[Op, ...] = ()
     for step in trace.steps():
-        first = first or tuple(step.ops)
+        first = first if steps else tuple(step.ops)
         longest, steps = max(longest, step.kv_length), steps + 1
         _check_length(config, workload.name, longest)
     return longest, steps, first

@@ -1,8 +1,8 @@
 """What lies in the A and B buffers as a program goes on, read off its addresses in program order.
 
-Two things follow. The *density* of the weights a sparse MM or MV finds in its buffer, which a load left there.
-And a *guard* for every load: the last computation that still reads the rows the load overwrites; a load that
-starts before its guard has finished overruns the buffer.
+Two things follow. The *density* of the weights a sparse MM or MV finds in its buffer, which a load
+left there. And a *guard* for every load: the last computation that still reads the rows the load
+overwrites; a load that starts before its guard has finished overruns the buffer.
 
 Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3 (buffers of the MPE).
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from hwsim.laws.flightllm_isa import LoadMode, Opcode
 from hwsim.models.flightllm.config import FlightLLMConfig
 
-__all__ = ["BufferUse", "buffer_use"]
+__all__ = ["BufferUse", "Placed", "buffer_use"]
 
 Column = NDArray[np.int64]
 Fields = Mapping[str, Column]
@@ -27,10 +28,10 @@ A, B = int(LoadMode.A), int(LoadMode.B)
 
 @dataclass(frozen=True)
 class BufferUse:
-    """For each computation, the index of the density of its weights; for each load, its guard and its excess.
+    """The density index of each computation's weights; the guard and the excess of each load.
 
-    ``guard`` is the ordinal of a computation of the segment, -1 where a load overwrites nothing live;
-    ``excess_bytes`` is what does not fit the buffer at all.
+    ``guard`` is the ordinal of a computation of the segment, -1 where a load overwrites nothing
+    live; ``excess_bytes`` is what does not fit the buffer at all.
     """
 
     density: Column
@@ -56,54 +57,78 @@ class _Buffer:
         self.reader[bank : bank + rows] = ordinal
 
 
+class Placed(NamedTuple):
+    """Instructions of one unit: their fields, and their positions in the program."""
+
+    fields: Fields
+    at: Column
+
+
 def buffer_use(
-    cfg: FlightLLMConfig,
-    unit: Opcode,
-    load: Fields,
-    load_at: Column,
-    load_density: Column,
-    compute: Fields,
-    compute_at: Column,
+    cfg: FlightLLMConfig, unit: Opcode, load: Placed, compute: Placed, density: Column
 ) -> BufferUse:
-    """Walk the loads into A and B and the computations of ``unit`` in program order.
+    """Walk the loads and the computations of ``unit`` in program order.
 
-    ``load_at`` and ``compute_at`` are positions in the program; ``load_density`` an index for each load.
+    ``density`` is an index for each load, which the computations that find its data take on.
     """
-    buffers = {A: _Buffer(cfg.buffers.a_depth), B: _Buffer(cfg.buffers.b_depth)}
-    starts, ends = _ranges(load, load_at)
-    rows, excess = _rows(cfg, unit, load)
-    weights, operand = (A, B) if unit is Opcode.MV else (B, A)
-    weight_rows, operand_rows = _read_rows(cfg, unit)
-    field = {A: compute["a_addr"].tolist(), B: compute["b_addr"].tolist()}
-    k, found = compute["k"].tolist(), [-1] * len(compute_at)
-    guard = np.full(len(load_at), -1, np.int64)
-    mode, bank = load["mode"].tolist(), load["bank"].tolist()
-    row_list, density_list = rows.tolist(), load_density.tolist()
-    events = np.concatenate((load_at[starts], compute_at))
-    for event in np.argsort(events, kind="stable").tolist():
-        if event < len(starts):
-            first = int(starts[event])
-            if mode[first] in buffers:
-                size = row_list[first]
-                last = buffers[mode[first]].fill(bank[first], size, density_list[first])
-                guard[first : ends[event]] = last
+    starts, ends = _ranges(load)
+    rows, excess = _rows(cfg, unit, load.fields)
+    walk = _Walk(cfg, unit, load.fields, compute.fields, rows, density)
+    guard = np.full(len(load.at), -1, np.int64)
+    events = np.argsort(np.concatenate((load.at[starts], compute.at)), kind="stable")
+    first, past = starts.tolist(), ends.tolist()
+    for event in events.tolist():
+        if event < len(first):
+            guard[first[event] : past[event]] = walk.load(first[event])
         else:
-            i = event - len(starts)
-            found[i] = buffers[weights].density[field[weights][i]]
-            buffers[weights].read(field[weights][i], weight_rows * k[i], i)
-            buffers[operand].read(field[operand][i], operand_rows * k[i], i)
-    return BufferUse(np.array(found, np.int64), guard, excess)
+            walk.compute(event - len(first))
+    return BufferUse(np.array(walk.found, np.int64), guard, excess)
 
 
-def _ranges(load: Fields, load_at: Column) -> tuple[Column, Column]:
-    """First and past-the-last index of each run of loads that fill the same rows of all channels."""
-    if not len(load_at):
+class _Walk:
+    """The buffers as the program goes on; columns as lists, for speed."""
+
+    def __init__(
+        self,
+        cfg: FlightLLMConfig,
+        unit: Opcode,
+        load: Fields,
+        compute: Fields,
+        *sizes: Column,
+    ) -> None:
+        self._buffers = {A: _Buffer(cfg.buffers.a_depth), B: _Buffer(cfg.buffers.b_depth)}
+        self._mode, self._bank = load["mode"].tolist(), load["bank"].tolist()
+        self._rows, self._density = (column.tolist() for column in sizes)
+        weights, operand = (A, B) if unit is Opcode.MV else (B, A)
+        address = {A: compute["a_addr"].tolist(), B: compute["b_addr"].tolist()}
+        self._weights, self._weight_at = self._buffers[weights], address[weights]
+        self._operand, self._operand_at = self._buffers[operand], address[operand]
+        self._k = compute["k"].tolist()
+        self._rows_per_block = _weight_rows(cfg, unit)
+        self.found: list[int] = []
+
+    def load(self, i: int) -> int:
+        """A load overwrites rows; gives its guard."""
+        buffer = self._buffers.get(self._mode[i])
+        return buffer.fill(self._bank[i], self._rows[i], self._density[i]) if buffer else -1
+
+    def compute(self, i: int) -> None:
+        """A computation reads its weights and its other operand, one row a block of K."""
+        at, k = self._weight_at[i], self._k[i]
+        self.found.append(self._weights.density[at])
+        self._weights.read(at, self._rows_per_block * k, i)
+        self._operand.read(self._operand_at[i], k, i)
+
+
+def _ranges(load: Placed) -> tuple[Column, Column]:
+    """First and past-the-last index of each run of loads that fill the same rows everywhere."""
+    if not len(load.at):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    same = np.diff(load_at) == 1
-    for name in ("mode", "bank", "length_1d", "wait"):
-        same &= np.diff(load[name]) == 0 if name != "wait" else load["wait"][1:] == 0
+    same = (np.diff(load.at) == 1) & (load.fields["wait"][1:] == 0)
+    for name in ("mode", "bank", "length_1d"):
+        same &= np.diff(load.fields[name]) == 0
     starts = np.concatenate(([0], np.flatnonzero(~same) + 1))
-    return starts, np.append(starts[1:], len(load_at))
+    return starts, np.append(starts[1:], len(load.at))
 
 
 def _rows(cfg: FlightLLMConfig, unit: Opcode, load: Fields) -> tuple[Column, Column]:
@@ -122,9 +147,9 @@ def _rows(cfg: FlightLLMConfig, unit: Opcode, load: Fields) -> tuple[Column, Col
     return rows, excess
 
 
-def _read_rows(cfg: FlightLLMConfig, unit: Opcode) -> tuple[int, int]:
-    """Rows a K block takes of the buffer that holds weights, and of the one that holds the other operand."""
+def _weight_rows(cfg: FlightLLMConfig, unit: Opcode) -> int:
+    """Rows that a K block of weights takes of its buffer."""
     core, b = cfg.geometry, cfg.buffers
     if unit is Opcode.MV:
-        return core.mv_columns // core.channels * core.k_lanes // b.a_mv_row_bytes, 1
-    return core.k_lanes * core.mm_columns // b.b_mm_row_bytes, 1
+        return core.mv_columns // core.channels * core.k_lanes // b.a_mv_row_bytes
+    return core.k_lanes * core.mm_columns // b.b_mm_row_bytes

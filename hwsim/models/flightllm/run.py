@@ -12,6 +12,7 @@ from hwsim.models.flightllm.core import InstructionScheduler
 from hwsim.models.flightllm.plan import Plan
 from hwsim.models.flightllm.times import ProgramTimes
 from hwsim.sim import Kernel
+from hwsim.sim.timeline import Timeline
 from hwsim.workloads import Step
 
 __all__ = ["Run", "StepRun"]
@@ -36,3 +37,4 @@ class Run:
     kernel: Kernel
     core: InstructionScheduler
     steps: list[StepRun]
+    timeline: Timeline | None

@@ -40,7 +40,10 @@ def misc_rows(cfg: FlightLLMConfig, op: MiscRows) -> Block:
                 release=(MISC,) if operand == op.operands - 1 else (),
             )  # fmt: skip
         write.misc(op.operation, k_blocks, a=bank, wait=(LD,), release=(ST,))
-        ends: Units = (*((LD,) if i + fits < op.rows else ()), *((SYS,) if i == op.rows - 1 else ()))
+        ends: Units = (
+            *((LD,) if i + fits < op.rows else ()),
+            *((SYS,) if i == op.rows - 1 else ()),
+        )
         write.store(
             HbmAccess.SINGLE, op.width, "output", bank=bank, offset=i * op.width,
             wait=(MISC,), release=ends,

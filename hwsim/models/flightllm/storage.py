@@ -1,19 +1,185 @@
-"""Instruction storage: program bytes for every length a machine takes, counted without writing the programs.
+"""Instruction storage: program bytes for every length a machine takes, by counting alone.
 
-Laws, tested against written programs: a decode program's size depends on the length only through its groups of
-512 columns; a prefill program's on its row blocks, on the rows of its norms, and on which attention blocks the
-mask keeps.
+Laws, tested against written programs. A decode program's size depends on the length only through
+its groups of 512 columns. A prefill program's follows from its row blocks and row tiles, from the
+rows of its norms, and from the attention blocks that the mask keeps.
 
 Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 5 (length-adaptive compilation).
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.laws.flightllm_core import ceil_div
+from hwsim.laws.flightllm_isa import FORMATS, Opcode
+from hwsim.models.flightllm.compiler import MaskedAttention, Shape, fine_blocks
+from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.plan import Plan
+from hwsim.models.flightllm.schedule_misc import MiscRows
+from hwsim.models.flightllm.schedule_mm import PrefillAttention
+from hwsim.models.flightllm.tail import OPERANDS, PASSES
+from hwsim.models.flightllm.tiling import Linear, mm_tiles, row_tiles
+from hwsim.workloads import LlmScenario, LlmWorkload, Step, build_trace
 
-__all__ = ["storage_by_length"]
+__all__ = ["InstructionStorage", "attention_counts", "linear_counts", "misc_counts", "storage_of"]
+
+LD, ST, MM, MISC, SYS = Opcode.LD, Opcode.ST, Opcode.MM, Opcode.MISC, Opcode.SYS
+Counts = Mapping[Opcode, int]
 
 
-def storage_by_length(plan: Plan) -> tuple[int, int] | None:
-    """Bytes for one core with one program a bucket, and one a length."""
-    return None
+@dataclass(frozen=True)
+class InstructionStorage:
+    """Bytes of one core's programs for every prompt and context up to the machine's longest.
+
+    With one program a bucket, and with one a length; prefill and decode.
+    """
+
+    prefill_buckets: int
+    prefill_lengths: int
+    decode_buckets: int
+    decode_lengths: int
+
+    @property
+    def with_buckets(self) -> int:
+        """Bytes with length-adaptive compilation."""
+        return self.prefill_buckets + self.decode_buckets
+
+    @property
+    def one_per_length(self) -> int:
+        """Bytes without it."""
+        return self.prefill_lengths + self.decode_lengths
+
+
+def linear_counts(cfg: FlightLLMConfig, op: Linear) -> Counts:
+    """Instructions of :func:`~.schedule_mm.linear_mm`."""
+    core = cfg.geometry
+    blocks = ceil_div(op.rows, core.k_lanes)
+    tiles = sum(1 for _ in row_tiles(cfg, op.rows))
+    columns, k_tiles = ceil_div(op.n, core.mm_columns), len(mm_tiles(cfg, op.k)[0])
+    operands = sum(OPERANDS[kind] for kind in op.tail)
+    weights = columns * k_tiles * tiles
+    return {
+        LD: op.bias + blocks * (1 + operands * columns) + weights * (3 if op.metadata else 1),
+        ST: blocks * columns,
+        MM: weights,
+        MISC: tiles * columns * sum(len(PASSES[kind]) for kind in op.tail),
+        SYS: 1,
+    }
+
+
+def misc_counts(op: MiscRows) -> Counts:
+    """Instructions of :func:`~.schedule_misc.misc_rows`."""
+    return {LD: op.rows * op.operands, MISC: op.rows, ST: op.rows, SYS: 1}
+
+
+def attention_counts(cfg: FlightLLMConfig, op: PrefillAttention, kept: NDArray[np.bool_]) -> Counts:
+    """Instructions of :func:`~.schedule_mm.attention_mm` for one head, without its SYS."""
+    core, blocks = cfg.geometry, len(kept)
+    size = core.mm_rows // core.k_lanes
+    if op.scores:
+        seen = sum(int(kept[i : i + size].any(axis=0).sum()) for i in range(0, blocks, size))
+        softmax = core.k_lanes * blocks if op.softmax else 0
+        return {LD: blocks + seen, MM: seen, MISC: softmax, ST: blocks}
+    runs = int((np.diff(kept.astype(np.int8), axis=1, prepend=0) == 1).sum())
+    zeros = int((~kept.all(axis=1)).sum())
+    products = ceil_div(blocks, size) * ceil_div(op.head_dim, core.mm_columns)
+    return {LD: runs + zeros + products, MM: products, ST: blocks}
+
+
+def _bytes(counts: Counts) -> int:
+    return sum(4 * FORMATS[unit].words * n for unit, n in counts.items())
+
+
+def storage_of(plan: Plan) -> InstructionStorage | None:
+    """Storage for every length up to ``max_tokens``; None for a workload that is given op by op."""
+    if not isinstance(plan.workload, LlmWorkload):
+        return None
+    prefill, decode = _PrefillSizes(plan), _DecodeSizes(plan)
+    config = plan.config
+    longest, buckets = config.max_tokens, config.buckets
+    return InstructionStorage(
+        prefill_buckets=sum(prefill[n] for n in _multiples(buckets.prefill, longest)),
+        prefill_lengths=sum(prefill[n] for n in range(1, longest + 1)),
+        decode_buckets=sum(decode[n] for n in _multiples(buckets.decode, longest)),
+        decode_lengths=sum(decode[n] for n in range(1, longest + 1)),
+    )
+
+
+def _multiples(size: int, longest: int) -> Iterator[int]:
+    yield from range(size, ceil_div(longest, size) * size + 1, size)
+
+
+def _step(plan: Plan, scenario: LlmScenario) -> Step:
+    assert isinstance(plan.workload, LlmWorkload)
+    return next(build_trace(plan.workload.shape, scenario).steps())
+
+
+class _DecodeSizes:
+    """Size of the decode program by length: that of any length with as many groups of columns."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._group = plan.config.core.mv_columns
+        self._sizes: dict[int, int] = {}
+
+    def __getitem__(self, length: int) -> int:
+        groups = ceil_div(length, self._group)
+        if groups not in self._sizes:
+            scenario = LlmScenario(phase="decode_step", kv_length=groups * self._group)
+            program = self._plan.compiler.program(_step(self._plan, scenario))
+            self._sizes[groups] = self._plan.compiler.size_bytes(program)
+        return self._sizes[groups]
+
+
+class _PrefillSizes:
+    """Size of the prefill program by length, by the laws above."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._cfg = plan.config
+        self._length = plan.config.buckets.prefill
+        scenario = LlmScenario(phase="prefill", prompt_tokens=self._length)
+        program = plan.compiler.program(_step(plan, scenario))
+        self._rows: Counter[Linear | MiscRows] = Counter()
+        self._attention: Counter[tuple[PrefillAttention, bytes]] = Counter()
+        self._masks: dict[bytes, NDArray[np.bool_]] = {}
+        self._barriers = 0
+        self._by_blocks: dict[int, int] = {}
+        for compiled in program.operators:
+            self._sort(plan, compiled.shape)
+
+    def _sort(self, plan: Plan, shape: Shape) -> None:
+        """Keep a shape with how often it occurs; of attention, how often each head's mask does."""
+        if isinstance(shape, Linear | MiscRows):
+            self._rows[shape] += 1
+        elif isinstance(shape, MaskedAttention):
+            whole = replace(shape.shape, tokens=self._cfg.max_tokens)
+            for kept in fine_blocks(self._cfg, plan.compiler.mask, shape.layer, whole):
+                key = np.packbits(kept).tobytes()
+                self._masks[key] = kept
+                self._attention[shape.shape, key] += shape.shape.batch
+            self._barriers += 1
+
+    def __getitem__(self, length: int) -> int:
+        rows = sum(self._row_bytes(shape, length) * n for shape, n in self._rows.items())
+        return rows + self._attention_bytes(ceil_div(length, self._cfg.geometry.k_lanes))
+
+    def _row_bytes(self, shape: Linear | MiscRows, length: int) -> int:
+        resized = replace(shape, rows=shape.rows // self._length * length)
+        if isinstance(resized, Linear):
+            return _bytes(linear_counts(self._cfg, resized))
+        return _bytes(misc_counts(resized))
+
+    def _attention_bytes(self, blocks: int) -> int:
+        if blocks not in self._by_blocks:
+            heads = sum(
+                _bytes(attention_counts(self._cfg, op, self._masks[key][:blocks, :blocks])) * n
+                for (op, key), n in self._attention.items()
+            )
+            self._by_blocks[blocks] = heads + self._barriers * _bytes({SYS: 1})
+        return self._by_blocks[blocks]

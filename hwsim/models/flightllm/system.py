@@ -1,7 +1,8 @@
 """FlightLLM simulated: the machine instantiated and connected, the trace's steps fed to it.
 
-The task scheduler compiles each step of the trace, hands the machine its program part by part, and replays what
-it has seen from the same state: parts within a step, and whole steps of the same bucket.
+The task scheduler compiles each step of the trace, hands the machine its program part by part, and
+replays what it has seen from the same state: parts within a step, and whole steps of the same
+bucket.
 
 Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3.1 (task scheduler).
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from hwsim.models.flightllm import isa
 from hwsim.models.flightllm.compiler import Compiler, Part, Program
 from hwsim.models.flightllm.config import FlightLLMConfig
-from hwsim.models.flightllm.core import InstructionScheduler, Segment, SegmentTimes, build
+from hwsim.models.flightllm.core import Segment, SegmentTimes, build
 from hwsim.models.flightllm.decoder import Decoder
 from hwsim.models.flightllm.outcome import outcome_of
 from hwsim.models.flightllm.plan import Plan, plan_of
@@ -27,9 +29,11 @@ from hwsim.models.flightllm.times import OperatorTimes, ProgramTimes, operator_t
 from hwsim.sim import Component, Event, In, Kernel, Out, Process, Replay, connect
 from hwsim.sim.outcome import Outcome, SimOptions
 from hwsim.sim.timeline import Timeline
-from hwsim.workloads import LlmWorkload, Step, TraceWorkload
+from hwsim.workloads import LlmWorkload, TraceWorkload
 
 __all__ = ["ProgramFile", "programs", "simulate"]
+
+TIMELINE_SLICES = 1_000_000
 
 
 class TaskScheduler(Component[FlightLLMConfig]):
@@ -43,7 +47,9 @@ class TaskScheduler(Component[FlightLLMConfig]):
         What the core did.
     """
 
-    def __init__(self, kernel: Kernel, cfg: FlightLLMConfig, compiler: Compiler, replay: Replay) -> None:
+    def __init__(
+        self, kernel: Kernel, cfg: FlightLLMConfig, compiler: Compiler, replay: Replay
+    ) -> None:
         super().__init__(kernel, "host.scheduler", cfg)
         self._compiler = compiler
         self._replay = replay
@@ -58,9 +64,8 @@ class TaskScheduler(Component[FlightLLMConfig]):
             if progress:
                 progress(len(runs) / plan.steps, f"{step.phase} of {step.kv_length} positions")
             program = plan.program(step)
-            done = yield from self._replay.run(
-                plan.program_key(step), lambda program=program: self._program(program)
-            )
+            work = partial(self._program, program)
+            done = yield from self._replay.run(plan.program_key(step), work)
             runs.append(StepRun(step, program, done.start_fs, done.elapsed_fs, done.result))
         return runs
 
@@ -70,12 +75,18 @@ class TaskScheduler(Component[FlightLLMConfig]):
         operators: list[OperatorTimes] = []
         overrun = 0
         for part in program.parts:
-            done = yield from self._replay.run(part.key, lambda part=part: self._part(part))
+            self._limit_timeline()
+            done = yield from self._replay.run(part.key, partial(self._part, part))
             times, bytes_ = done.result
-            offset = done.start_fs - start
-            operators += [operator.shifted(offset) for operator in times]
+            operators += [operator.shifted(done.start_fs - start) for operator in times]
             overrun += bytes_
         return ProgramTimes(tuple(operators), overrun)
+
+    def _limit_timeline(self) -> None:
+        """Stop recording between two parts once the timeline is long: a viewer takes no more."""
+        timeline = self.kernel.timeline
+        if timeline is not None and len(timeline.slices) > TIMELINE_SLICES:
+            self.kernel.timeline = None
 
     def _part(self, part: Part) -> Generator[Event, Any, tuple[list[OperatorTimes], int]]:
         yield self.segments.put(self._compiler.segment(part))
@@ -91,22 +102,20 @@ def simulate(
     Raises
     ------
     WorkloadError
-        For a model that doesn't fit, a length beyond the machine's, an op it has no instruction for.
+        For a model that doesn't fit, a length beyond the machine's, an op it has no instruction
+        for.
     ProtocolError
         For a program that overruns a buffer its schedule should keep from overrunning.
     """
     plan = plan_of(config, workload)
-    kernel = Kernel(
-        shuffle_ties=options.shuffle_ties,
-        seed=options.seed,
-        timeline=Timeline() if options.timeline else None,
-    )
+    timeline = Timeline() if options.timeline else None
+    kernel = Kernel(shuffle_ties=options.shuffle_ties, seed=options.seed, timeline=timeline)
     core = build(kernel, config, Decoder(config, plan.memory))
     host = TaskScheduler(kernel, config, plan.compiler, Replay(kernel, enabled=options.replay))
     connect(kernel, host.segments, core.segments, depth=1)
     connect(kernel, core.done, host.done, depth=1)
     steps: list[StepRun] = kernel.run(host.run(plan, options.progress))
-    return outcome_of(Run(plan, kernel, core, steps))
+    return outcome_of(Run(plan, kernel, core, steps, timeline))
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,19 @@
-"""What rides on a projection: the special function unit's work after each group of columns, and metadata.
+"""What rides on a projection: the SFU's work after each group of columns, and metadata.
 
-Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 4 (operator fusion); the forms are those of the authors'
-public artifact, which codes RoPE's three operations all as multiplies.
+Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 4 (operator fusion); the forms are those of the
+authors' public artifact, which codes RoPE's three operations all as multiplies.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil
 
 from hwsim.laws.flightllm_isa import HbmAccess, LoadMode, MiscOp, Opcode
 from hwsim.models.flightllm.block import BlockWriter, Units
 
-__all__ = ["load_metadata", "write_tail"]
+__all__ = ["OPERANDS", "PASSES", "load_metadata", "write_tail"]
 
 LD, MISC = Opcode.LD, Opcode.MISC
 INDEX_BITS = 4
@@ -32,14 +33,15 @@ def write_tail(
 ) -> None:
     """The fused MISCs on one group of columns; the last of them releases ``release``.
 
-    ``after`` is the matrix unit whose output they take, ``blocks`` their K, ``operand_bytes`` what each of
-    ``channels`` loads brings of a second operand.
+    ``after`` is the matrix unit whose output they take, ``blocks`` their K, ``operand_bytes`` what
+    each of ``channels`` loads brings of a second operand.
     """
     for i, kind in enumerate(tail):
-        passes = _PASSES[kind]
+        passes = PASSES[kind]
         final = release if i == len(tail) - 1 else ()
-        waits: list[Units] = [(after,) if i == 0 else ()] + [()] * (len(passes) - 1)
-        for operand in range(_OPERANDS[kind]):
+        waits: list[Units] = [()] * len(passes)
+        waits[0] = (after,) if i == 0 else ()
+        for operand in range(OPERANDS[kind]):
             write.load(
                 LoadMode.GLOBAL, HbmAccess.STRIPED, operand_bytes, f"operand{operand}",
                 count=channels, bank=row, step=operand_bytes, release=(MISC,),
@@ -50,17 +52,20 @@ def write_tail(
             write.misc(op, blocks, a=row, b=row, wait=waits[j], release=final if last else ())
 
 
-_PASSES = {
+PASSES: Mapping[str, tuple[MiscOp, ...]] = {
     "rope": (MiscOp.MUL, MiscOp.MUL, MiscOp.MUL),
     "add": (MiscOp.ADD,),
     "mul": (MiscOp.MUL,),
     "silu": (MiscOp.SILU,),
 }
-_OPERANDS = {"rope": 2, "add": 1, "mul": 1, "silu": 0}
+"""What the SFU does for each kind of fused work."""
+
+OPERANDS: Mapping[str, int] = {"rope": 2, "add": 1, "mul": 1, "silu": 0}
+"""Second operands that each kind loads."""
 
 
 def load_metadata(
-    write: BlockWriter, blocks: int, density: Fraction, first: int, wait: Units
+    write: BlockWriter, blocks: int, density: Fraction, *, first: int, wait: Units
 ) -> None:
     """The sparse indices (4 bits a kept weight) and the N of each block (1 byte) of one tile."""
     indices = ceil(blocks * BLOCK_WEIGHTS * density * INDEX_BITS / 8)

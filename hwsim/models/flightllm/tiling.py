@@ -12,7 +12,7 @@ from fractions import Fraction
 from hwsim.laws.flightllm_core import ceil_div, split_k
 from hwsim.models.flightllm.config import FlightLLMConfig
 
-__all__ = ["Linear", "Ring", "Tile", "mm_tiles", "mv_tiles"]
+__all__ = ["Linear", "Ring", "RowTile", "Tile", "mm_tiles", "mv_tiles", "row_tiles"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +20,9 @@ class Linear:
     """A projection as the schedules see it: ``y[rows, n] = x[rows, k] @ w[k, n]``.
 
     ``density`` is the mean density the metadata is sized by, 1 when the weights are dense;
-    ``block_bytes`` the spacing of 16 x 16 weight blocks in HBM. ``last_store_bytes`` is what the very last
-    store of a row writes (the published program stores one row of the prompt's last block).
+    ``block_bytes`` the spacing of 16 x 16 weight blocks in HBM. ``last_store_bytes`` is what the
+    very last store of a row writes (the published program stores one row of the prompt's last
+    block).
     """
 
     rows: int
@@ -43,11 +44,28 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One K split: ``k_blocks`` blocks from block ``first``, and whether it is the last of its column group."""
+    """One K split: ``k_blocks`` blocks from ``first``; the last of a column group is marked."""
 
     first: int
     k_blocks: int
     last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RowTile:
+    """``blocks`` row blocks of 16 from block ``first``; the last tile is marked."""
+
+    first: int
+    blocks: int
+    last: bool
+
+
+def row_tiles(cfg: FlightLLMConfig, rows: int) -> Iterator[RowTile]:
+    """Cut ``rows`` into tiles of at most 8 blocks of 16."""
+    core = cfg.geometry
+    total, size = ceil_div(rows, core.k_lanes), core.mm_rows // core.k_lanes
+    for first in range(0, total, size):
+        yield RowTile(first, min(size, total - first), first + size >= total)
 
 
 class Ring:
@@ -74,7 +92,7 @@ def _cut(k_blocks: int, rows_per_block: int, depth: int, tiles: int) -> Iterator
 
 
 def mv_tiles(cfg: FlightLLMConfig, k: int) -> tuple[tuple[Tile, ...], int, int]:
-    """K splits of a matrix-vector product, rows of the A buffer a K block takes, and run-ahead in tiles.
+    """K splits of a matrix-vector product, rows of A that a K block takes, run-ahead in tiles.
 
     Law: tiles of at most depth / a_tiles rows; loads run ahead by as many of the first tile as fit.
     """

@@ -67,7 +67,8 @@ class ProgramTimes:
     def busy_fs(self) -> Mapping[Opcode, int]:
         """Busy time of each unit."""
         return {
-            unit: sum(operator.busy_fs.get(unit, 0) for operator in self.operators) for unit in UNITS
+            unit: sum(operator.busy_fs.get(unit, 0) for operator in self.operators)
+            for unit in UNITS
         }
 
     @cached_property
@@ -103,9 +104,7 @@ def _windows(times: UnitTimes) -> _Windows:
     return {int(o): (int(s), int(e), int(b)) for o, s, e, b in rows}
 
 
-def _operator(
-    times: SegmentTimes, windows: Mapping[Opcode, _Windows], index: int
-) -> OperatorTimes:
+def _operator(times: SegmentTimes, windows: Mapping[Opcode, _Windows], index: int) -> OperatorTimes:
     mine = {unit: w[index] for unit, w in windows.items() if index in w}
     start = min(w[0] for w in mine.values())
     end = max(w[1] for w in mine.values())

@@ -1,8 +1,8 @@
 """Lumped fidelity: how long each decoded instruction keeps its unit busy, and what it moves.
 
-The authors' abstraction: a transfer takes its HBM bytes over a channel rate times an efficiency, a computation
-its law's cycles, and every time is divided by cores x parallel efficiency. Start-up, decode latency and refresh
-are in the three efficiencies.
+The authors' abstraction: a transfer takes its HBM bytes over a channel rate times an efficiency, a
+computation its law's cycles, and every time is divided by cores x parallel efficiency. Start-up,
+decode latency and refresh are in the three efficiencies.
 
 Ref: FlightLLM, FPGA'24, arXiv 2401.03868; the formulas of the authors' public profiler.
 """
@@ -27,7 +27,7 @@ Column = NDArray[np.int64]
 
 
 class LumpedTiming:
-    """Durations of whole columns of instructions, by the lumped laws, exact to a femtosecond each."""
+    """Durations of instructions by the lumped laws, each rounded to a femtosecond."""
 
     def __init__(self, cfg: FlightLLMConfig) -> None:
         self._cfg = cfg

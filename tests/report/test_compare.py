@@ -1,0 +1,69 @@
+"""Runs side by side."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hwsim.errors import ConfigError
+from hwsim.report import compare_runs, compare_settings, write_run
+from hwsim.run import Result
+
+
+@pytest.fixture(scope="module")
+def two(saved: Path, faster: Result, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return saved, write_run(faster, tmp_path_factory.mktemp("compare") / "twice")
+
+
+@pytest.fixture
+def folders(two: tuple[Path, Path], tmp_path: Path) -> list[Path]:
+    names = ("base", "twice")
+    return [
+        Path(shutil.copytree(folder, tmp_path / name))
+        for name, folder in zip(names, two, strict=True)
+    ]
+
+
+def test_metrics_stand_side_by_side_with_ratios_to_the_first(folders: list[Path]) -> None:
+    compared = compare_runs(folders)
+
+    assert compared.columns == ("metric", "base", "twice", "ratio")
+    assert list(compared.rows) == [
+        ["decode_step_latency", "17.5 ms", "8.75 ms", "0.5x"],
+        ["memory_bandwidth_utilization", "65.9 %", "65.9 %", "1x"],
+        ["cycles", "3,938,850 cycle", "3,938,850 cycle", "1x"],
+        ["bytes_read", "3.25 GB", "3.2 J", "-"],
+        ["throughput", "57.2 token/s", "-", "-"],
+        ["energy", "-", "700 mJ", "-"],
+    ]
+
+
+def test_three_runs_have_two_ratios(folders: list[Path]) -> None:
+    compared = compare_runs([*folders, folders[0]])
+
+    assert compared.columns[0] == "metric"
+    assert compared.columns.count("ratio") == 2
+    assert compared.columns[1] == str(folders[0])  # names alone don't tell the runs apart
+    assert compared.rows[0][2:] == ["8.75 ms", "0.5x", "17.5 ms", "1x"]
+
+
+def test_only_metrics_json_is_needed(folders: list[Path]) -> None:
+    (folders[1] / "run.json").unlink()
+
+    assert len(compare_runs(folders).rows) == 6
+
+
+def test_settings_that_differ_are_listed(folders: list[Path]) -> None:
+    compared = compare_settings(folders)
+
+    assert compared.columns == ("setting", "base", "twice")
+    assert list(compared.rows) == [("clock", "225 MHz", "450 MHz")]
+
+
+def test_a_folder_without_a_run_is_named(folders: list[Path], tmp_path: Path) -> None:
+    message = f"{tmp_path}: holds no hwsim run: it has no metrics.json"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        compare_runs([*folders, tmp_path])
