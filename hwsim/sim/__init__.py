@@ -1,4 +1,4 @@
-"""The simulation kernel: integer time, clocks, ports, components, replay; all that imports SimPy."""
+"""The simulation kernel: integer time, clocks, ports, components, replay; alone imports SimPy."""
 
 from hwsim.sim.channel import Channel, In, Out, connect
 from hwsim.sim.clock import Clock

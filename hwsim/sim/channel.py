@@ -49,6 +49,11 @@ class Channel(Generic[T]):
         """Whether the consumer stands waiting at the empty channel."""
         return self._getter is not None
 
+    @property
+    def in_flight(self) -> int:
+        """Items between producer and consumer: held here, or offered until there is room."""
+        return len(self._items) + (len(self._putter[1]) if self._putter is not None else 0)
+
     def put(self, item: T) -> Event:
         """Hand over ``item``; the event happens when there is room for it."""
         if self._getter is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import simpy
@@ -149,10 +149,10 @@ class Kernel:
             When nothing is left to happen and ``main`` has not returned; names who waits on which
             port.
         InvariantError
-            When a channel does not hold at the end what it held at the start: start tokens, or
-            nothing.
+            When a channel does not hold at the end as many items as at the start: start tokens, or
+            none.
         """
-        at_start = [channel.contents() for channel in self.channels]
+        at_start = [channel.in_flight for channel in self.channels]
         for component in self.components:
             for process in component.processes():
                 self._env.process(process)
@@ -171,11 +171,11 @@ class Kernel:
         at = f"deadlock at {self.now} fs: nothing is left to happen, and the work is not done"
         return "\n".join([at, *(f"  {line}" for line in waits)])
 
-    def _check_nothing_in_flight(self, at_start: Sequence[Hashable]) -> None:
+    def _check_nothing_in_flight(self, at_start: Sequence[int]) -> None:
         left = [
-            f"  {channel.name} holds {channel.contents()}, at the start {before}"
+            f"  {channel.name}: {channel.in_flight} items, {before} at the start"
             for channel, before in zip(self.channels, at_start, strict=True)
-            if channel.contents() != before
+            if channel.in_flight != before
         ]
         if left:
             at = f"work is left in flight at {self.now} fs, when the run ends"

@@ -26,7 +26,12 @@ from hwsim.models.flightllm.core import Segment
 from hwsim.models.flightllm.masks import BlockMask
 from hwsim.models.flightllm.memory_map import MemoryMap, block_bytes, cache_name
 from hwsim.models.flightllm.operators import Operator, fuse
-from hwsim.models.flightllm.schedule_misc import MiscRows, misc_rows
+from hwsim.models.flightllm.schedule_misc import (
+    MiscColumns,
+    MiscRows,
+    misc_columns,
+    misc_rows,
+)
 from hwsim.models.flightllm.schedule_mm import PrefillAttention, attention_mm, linear_mm
 from hwsim.models.flightllm.schedule_mv import (
     AppendKv,
@@ -59,7 +64,7 @@ class MaskedAttention:
     mask: bytes
 
 
-Shape: TypeAlias = Linear | DecodeAttention | MaskedAttention | AppendKv | MiscRows
+Shape: TypeAlias = Linear | DecodeAttention | MaskedAttention | AppendKv | MiscRows | MiscColumns
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,8 @@ class Compiler:
         length = self.bucket(step)
         lower = _Lowering(self._cfg, self._memory, self.mask, step, length)
         parts, pending = [], []
-        for operator in fuse(step.ops, on_chip=self._cfg.always_on_chip_decode):
+        on_chip = self._cfg.always_on_chip_decode or step.phase == "prefill"
+        for operator in fuse(step.ops, on_chip=on_chip):
             pending.append(lower.compiled(operator))
             if pending[-1].full_barrier:
                 parts.append(Part(tuple(pending)))
@@ -192,6 +198,8 @@ class Compiler:
                 return append_kv(cfg, shape)
             case MiscRows():
                 return misc_rows(cfg, shape)
+            case MiscColumns():
+                return misc_columns(cfg, shape)
             case MaskedAttention():
                 kept = fine_blocks(cfg, self.mask, shape.layer, shape.shape)
                 return attention_mm(cfg, shape.shape, kept)
@@ -291,21 +299,20 @@ class _Lowering:
             return b""
         return np.packbits(self._mask.kept[layer]).tobytes()
 
-    def _misc(self, op: object) -> MiscRows:
-        """A norm, or an op that is not fused, on its own."""
+    def _misc(self, op: object) -> MiscRows | MiscColumns:
+        """A norm, or a decode op that is not fused, on its own."""
         match op:
             case Norm():
                 kind = MiscOp.RMSNORM if op.kind == "rms" else MiscOp.LAYERNORM
                 return MiscRows(operation=kind, rows=self._rows, width=op.width)
             case Softmax():
-                rows = (
-                    op.rows if not self._prefill else op.rows // self._step.kv_length * self._length
-                )
-                return MiscRows(operation=MiscOp.SOFTMAX, rows=rows, width=self._length)
+                return MiscRows(operation=MiscOp.SOFTMAX, rows=op.rows, width=self._length)
             case Elementwise() | Activation():
                 kind = _PASSES[op.kind]
                 operands = 2 if isinstance(op, Elementwise) else 1
                 width = op.elements // self._step.tokens
+                if self._rows == 1:
+                    return MiscColumns(operation=kind, width=width, operands=operands)
                 return MiscRows(operation=kind, rows=self._rows, width=width, operands=operands)
             case _:
                 raise AssertionError(op)

@@ -12,7 +12,7 @@ from hwsim.laws.flightllm_isa import HbmAccess, LoadMode, MiscOp, Opcode
 from hwsim.models.flightllm.block import Block, BlockWriter, Units
 from hwsim.models.flightllm.config import FlightLLMConfig
 
-__all__ = ["MiscRows", "misc_rows"]
+__all__ = ["MiscColumns", "MiscRows", "misc_columns", "misc_rows"]
 
 LD, ST, MISC, SYS = Opcode.LD, Opcode.ST, Opcode.MISC, Opcode.SYS
 
@@ -48,5 +48,39 @@ def misc_rows(cfg: FlightLLMConfig, op: MiscRows) -> Block:
             HbmAccess.SINGLE, op.width, "output", bank=bank, offset=i * op.width,
             wait=(MISC,), release=ends,
         )  # fmt: skip
+    write.barrier()
+    return write.finish()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiscColumns:
+    """``operation`` on one vector of ``width`` elements that was not kept on chip."""
+
+    operation: MiscOp
+    width: int
+    operands: int
+
+
+def misc_columns(cfg: FlightLLMConfig, op: MiscColumns) -> Block:
+    """Groups of 512 columns, their operands loaded as a fused operator loads its second one."""
+    core = cfg.geometry
+    write = BlockWriter()
+    groups = ceil_div(op.width, core.mv_columns)
+    for group in range(groups):
+        for operand in range(op.operands):
+            write.load(
+                LoadMode.GLOBAL,
+                HbmAccess.STRIPED,
+                core.mv_columns,
+                f"operand{operand}",
+                count=core.channels,
+                bank=group % cfg.buffers.output_depth,
+                offset=group * core.mv_columns,
+                release=(MISC,) if operand == op.operands - 1 else (),
+            )
+        blocks, final = core.mv_columns // core.k_lanes, group == groups - 1
+        row = group % cfg.buffers.output_depth
+        write.misc(op.operation, blocks, a=row, wait=(LD,), release=(ST,) if final else ())
+    write.store(HbmAccess.SINGLE, op.width, "output", wait=(MISC,), release=(SYS,))
     write.barrier()
     return write.finish()
