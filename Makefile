@@ -10,6 +10,7 @@ export PYTHONNOUSERSITE := 1
 
 BIN := .venv/bin
 DEMO := runs/demo
+GALLERY := runs/gallery
 
 ifeq ($(SUITE),default)
     MARKERS :=
@@ -20,7 +21,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format validate bench clean distclean
+.PHONY: help venv demo test lint format validate reports bench clean distclean
 
 help:  ## show this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +48,11 @@ format: venv  ## format the code and mend what ruff can
 
 validate: venv  ## published claims against simulation; SYSTEM=flightllm for one system
 	@$(BIN)/hwsim validate $(SYSTEM)
+
+reports: venv  ## rebuild what is committed in reports/: validation table and figures
+	@$(BIN)/hwsim validate --out reports/validation
+	@$(BIN)/hwsim run flightllm/u280 llama2_7b --out $(GALLERY)
+	@mkdir -p reports/flightllm_u280 && cp $(GALLERY)/figures/*.png reports/flightllm_u280/
 
 bench: venv  ## the toolkit's own speed
 	@$(BIN)/hwsim bench

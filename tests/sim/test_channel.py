@@ -111,7 +111,7 @@ def test_an_item_put_while_the_consumer_waits_is_in_its_hands_and_takes_no_room(
 
     def produce() -> Process:
         yield kernel.wait(5)
-        assert channel.awaited
+        assert channel.awaited is True
         assert channel.put(7) is kernel.granted()
         assert not channel.awaited
         assert len(channel) == 0

@@ -14,7 +14,10 @@ class Wiring(Component[None]):
         super().__init__(kernel, "wiring", None)
         # ports
         self.tiles: In[int] = In(self.name, "tiles")
-        self.credits = {"left": Out[None](self.name, "left"), "right": Out[None](self.name, "right")}
+        self.credits = {
+            "left": Out[None](self.name, "left"),
+            "right": Out[None](self.name, "right"),
+        }
         self.lanes = [In[int](self.name, f"lane{i}") for i in range(2)]
         # state
         self._pending = {"tiles": 3}

@@ -5,6 +5,7 @@ Ref: H. T. Kung, "Why Systolic Architectures?", IEEE Computer 15(1), 1982.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -230,7 +231,7 @@ def test_a_lone_tile_takes_load_and_stream_and_skew(rows: int, columns: int, m: 
 def test_equal_tiles_settle_at_the_slower_of_load_and_stream(m: int) -> None:
     finished = finish_cycles((m,) * 10)
 
-    assert [b - a for a, b in zip(finished[4:], finished[5:], strict=False)] == [max(4, m)] * 5
+    assert [b - a for a, b in itertools.pairwise(finished[4:])] == [max(4, m)] * 5
 
 
 def test_tiles_of_9_1_1_rows_on_a_4x4_array_finish_at_cycles_19_20_24() -> None:

@@ -20,5 +20,5 @@ SYSTEM = SystemEntry(
     simulate="hwsim.models.flightllm.system:simulate",
     program="hwsim.models.flightllm.system:programs",
     benchmarks="hwsim.models.flightllm.bench:benchmarks",
-    workload_kinds=("llm",),
+    workload_kinds=("llm", "trace"),
 )

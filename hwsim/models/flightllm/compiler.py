@@ -107,12 +107,17 @@ class Part:
         return tuple(compiled.key for compiled in self.operators)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
-    """The program of one bucket of lengths."""
+    """The program of one bucket of lengths. Compared by identity; ``key`` compares the content."""
 
     name: str
     parts: tuple[Part, ...]
+
+    @property
+    def key(self) -> Hashable:
+        """What the program's time depends on."""
+        return tuple(part.key for part in self.parts)
 
     @property
     def operators(self) -> Iterator[Compiled]:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.errors import ProtocolError
 from hwsim.laws.flightllm_isa import HbmAccess, LoadMode, Opcode, token_units
 from hwsim.models.flightllm import isa
 from hwsim.models.flightllm.config import FlightLLMConfig
@@ -78,15 +79,16 @@ class _Unit:
 class Decoder:
     """Decodes segments for one machine and one placement of tensors."""
 
-    def __init__(self, cfg: FlightLLMConfig, memory: MemoryMap) -> None:
+    def __init__(self, cfg: FlightLLMConfig, memory: MemoryMap, timing: LumpedTiming) -> None:
         self._cfg = cfg
         self._memory = memory
-        self._timing = LumpedTiming(cfg)
+        self._timing = timing
 
     def streams(self, words: NDArray[np.uint32]) -> dict[Opcode, Stream]:
         """The work of each unit in a segment of whole operators."""
         order, encoded = isa.split(words)
         fields = {unit: isa.decode(unit, encoded[unit]) for unit in Opcode}
+        _unroll_loops(fields)
         at = {unit: np.flatnonzero(order == unit) for unit in Opcode}
         ordinal = np.cumsum(order == SYS) - (order == SYS)
         unit = MM if len(at[MM]) else MV
@@ -157,6 +159,20 @@ class Decoder:
         for tag in np.unique(tags[tags >= 0]).tolist():
             total += int(k[tags == tag].sum()) * loads.densities[tag]
         return total
+
+
+def _unroll_loops(fields: dict[Opcode, Fields]) -> None:
+    """Make ``length_1d`` the whole of a transfer: segments times loops; 0 loops are one."""
+    load, store = fields[LD], fields[ST]
+    deep = (load["loop_2d"] > 1) | (load["loop_3d"] > 1)
+    strangers = np.flatnonzero(deep & (load["mode"] != LoadMode.B))
+    if strangers.size:
+        index = int(strangers[0])
+        mode = LoadMode(int(load["mode"][index])).name
+        raise ProtocolError(f"LD {index}: mode must be B with 2-D or 3-D loops, got {mode}")
+    for name in ("loop_1d", "loop_2d", "loop_3d"):
+        load["length_1d"] = load["length_1d"] * np.maximum(load[name], 1)
+    store["length_1d"] = store["length_1d"] * np.maximum(store["loop_1d"], 1)
 
 
 def _stream(

@@ -127,7 +127,7 @@ def _weights(cfg: FlightLLMConfig, op: Gemm, base: int, maps: DensityMaps) -> Re
     spacing = block_bytes(cfg, op.role)
     k_blocks, columns = ceil_div(op.k, 16), ceil_div(op.n, 16)
     block_n = maps.blocks(op.name, op.role, k_blocks, columns)
-    density = cfg.density(op.role) if block_n is None else maps.mean(block_n)
+    density = Fraction(str(op.density)) if block_n is None else maps.mean(block_n)
     bits = cfg.weight_bits(op.role) / 8
     return Region(
         name=f"{op.name}.weight",

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from hwsim.errors import InvariantError
 from hwsim.laws.flightllm_isa import Opcode
+from hwsim.models.flightllm.compiler import Program
 from hwsim.models.flightllm.core import ExecutionUnit
 from hwsim.models.flightllm.figures import figures_of, tables_of
 from hwsim.models.flightllm.power import energy_joules
@@ -94,19 +95,31 @@ class Work:
 
 
 def _work(run: Run) -> Work:
-    """Counted in the one place that counts."""
+    """Counted in the one place that counts; a user's density map says how many weights are kept."""
     asked = run.plan.trace.totals()
-    per_program: dict[int, int] = {}
-    weights = 0
+    per_program: dict[Program, tuple[int, int]] = {}
+    weights = mapped = 0
     for step in run.steps:
-        program = step.program
-        if id(program) not in per_program:
-            mains = (compiled.operator.main for compiled in program.operators)
-            per_program[id(program)] = sum(
-                effective_macs(op) for op in mains if isinstance(op, Gemm)
-            )
-        weights += per_program[id(program)]
-    return Work(asked.effective_macs, asked.macs, weights)
+        if step.program not in per_program:
+            per_program[step.program] = _weight_macs(run, step)
+        in_trace, in_memory = per_program[step.program]
+        weights += in_memory
+        mapped += in_memory - in_trace
+    return Work(asked.effective_macs + mapped, asked.macs, weights)
+
+
+def _weight_macs(run: Run, step: StepRun) -> tuple[int, int]:
+    """MACs on kept weights of one step, by the densities of the trace and of the memory map."""
+    gemms = [
+        compiled.operator.main
+        for compiled in step.program.operators
+        if isinstance(compiled.operator.main, Gemm)
+    ]
+    regions = run.plan.memory
+    stored = (
+        op.m * round(op.k * op.n * regions.region(f"{op.name}.weight").density) for op in gemms
+    )
+    return sum(effective_macs(op) for op in gemms), sum(stored)
 
 
 def _phase(run: Run, phase: str) -> PhaseTotals:

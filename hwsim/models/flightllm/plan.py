@@ -6,17 +6,18 @@ Ref: FlightLLM, FPGA'24, arXiv 2401.03868.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 from hwsim.errors import WorkloadError
+from hwsim.laws.flightllm_core import ceil_div
 from hwsim.models.flightllm.compiler import Compiler, Program
 from hwsim.models.flightllm.config import GEMM_ROLES, FlightLLMConfig
 from hwsim.models.flightllm.density import DensityMaps
 from hwsim.models.flightllm.masks import BlockMask, causal_mask, generate_mask, load_mask
 from hwsim.models.flightllm.memory_map import MemoryMap
 from hwsim.units import format_quantity
-from hwsim.workloads import Attention, LlmWorkload, Numerics, Op, Step, Trace, TraceWorkload
+from hwsim.workloads import Attention, Gemm, LlmWorkload, Numerics, Op, Step, Trace, TraceWorkload
 
 __all__ = ["Plan", "plan_of"]
 
@@ -32,47 +33,47 @@ class Plan:
     compiler: Compiler
     steps: int
     _programs: dict[Hashable, Program] = field(default_factory=dict)
-
-    def program_key(self, step: Step) -> Hashable:
-        """Equal for steps that run the same program."""
-        if isinstance(self.workload, LlmWorkload):
-            return step.phase, step.tokens // self._queries(step), self.compiler.bucket(step)
-        return step.signature()
+    _distinct: dict[Hashable, Program] = field(default_factory=dict)
 
     def program(self, step: Step) -> Program:
-        """The step's program, compiled once for each bucket."""
-        key = self.program_key(step)
+        """The step's program: one object for all steps that run the same."""
+        key = self._key(step)
         if key not in self._programs:
-            self._programs[key] = self.compiler.program(step)
+            program = self.compiler.program(step)
+            self._programs[key] = self._distinct.setdefault((program.name, program.key), program)
         return self._programs[key]
 
-    def instruction_bytes(self, steps: Iterable[Step]) -> tuple[int, int]:
-        """Bytes of one core's programs for ``steps``: one a bucket, and one an exact length.
+    def _key(self, step: Step) -> Hashable:
+        """Equal only for steps that run the same program; cheap for steps that were built."""
+        if isinstance(self.workload, LlmWorkload):
+            return step.phase, self.compiler.bucket(step)
+        return step.signature()
 
-        Within a bucket a decode program's size does not depend on the length, a prefill's does.
-        """
-        sizes: dict[Hashable, int] = {}
+    def instruction_bytes(self, steps: Iterable[Step]) -> tuple[int, int]:
+        """Bytes of one core's programs for ``steps``: one a bucket, and one an exact length."""
+        programs: dict[Program, int] = {}
         exact: dict[Hashable, int] = {}
         for step in steps:
-            key = self.program_key(step)
-            if key not in sizes:
-                sizes[key] = self.compiler.size_bytes(self.program(step))
+            program = self.program(step)
+            if program not in programs:
+                programs[program] = self.compiler.size_bytes(program)
             length = (step.phase, step.tokens, step.kv_length)
             if length not in exact:
-                exact[length] = sizes[key] if step.phase == "decode" else self._exact_bytes(step)
-        return sum(sizes.values()), sum(exact.values())
+                exact[length] = self._exact_bytes(step, programs[program])
+        return sum(programs.values()), sum(exact.values())
 
-    def _exact_bytes(self, step: Step) -> int:
-        """Size of the program for just this length."""
-        if self.compiler.bucket(step) == step.kv_length:
-            return self.compiler.size_bytes(self.program(step))
+    def _exact_bytes(self, step: Step, in_bucket: int) -> int:
+        """Size of the program for just this length, ``in_bucket`` being that of its bucket.
+
+        A decode program's depends on the length through its groups of columns alone.
+        """
+        bucket, group = self.compiler.bucket(step), self.config.core.mv_columns
+        same_groups = ceil_div(bucket, group) == ceil_div(step.kv_length, group)
+        if bucket == step.kv_length or (step.phase == "decode" and same_groups):
+            return in_bucket
         config = self.config.model_copy(update={"length_adaptive_compilation": False})
         compiler = Compiler(config, self.memory, self.compiler.mask)
         return compiler.size_bytes(compiler.program(step))
-
-    @staticmethod
-    def _queries(step: Step) -> int:
-        return step.kv_length if step.phase == "prefill" else 1
 
 
 def plan_of(config: FlightLLMConfig, workload: LlmWorkload | TraceWorkload) -> Plan:
@@ -83,14 +84,30 @@ def plan_of(config: FlightLLMConfig, workload: LlmWorkload | TraceWorkload) -> P
     WorkloadError
         For a length beyond ``max_tokens``, a model beyond HBM, a mask of another shape.
     """
-    trace = (
-        workload.trace_in(numerics(config)) if isinstance(workload, LlmWorkload) else workload.trace
-    )
+    trace = _stored_trace(config, workload)
     longest, steps, first = _survey(config, workload, trace)
     memory = MemoryMap(config, first, longest, DensityMaps.load(config.weights.density_map))
     _check_capacity(config, workload, memory)
     mask = mask_of(config, first)
     return Plan(config, workload, trace, memory, Compiler(config, memory, mask), steps)
+
+
+def _stored_trace(config: FlightLLMConfig, workload: LlmWorkload | TraceWorkload) -> Trace:
+    """The trace with the weights as the machine stores them; a trace's own sparsity stays."""
+    if isinstance(workload, LlmWorkload):
+        return workload.trace_in(numerics(config))
+    trace = workload.trace
+    return replace(trace, source=lambda: (_stored(config, step) for step in trace.steps()))
+
+
+def _stored(config: FlightLLMConfig, step: Step) -> Step:
+    ops = tuple(
+        replace(op, density=float(config.density(op.role)))
+        if isinstance(op, Gemm) and op.density == 1.0
+        else op
+        for op in step.ops
+    )
+    return replace(step, ops=ops)
 
 
 def numerics(config: FlightLLMConfig) -> Numerics:

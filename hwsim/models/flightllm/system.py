@@ -9,7 +9,7 @@ Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3.1 (task scheduler).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from hwsim.models.flightllm.outcome import outcome_of
 from hwsim.models.flightllm.plan import Plan, plan_of
 from hwsim.models.flightllm.run import Run, StepRun
 from hwsim.models.flightllm.times import OperatorTimes, ProgramTimes, operator_times
+from hwsim.models.flightllm.timing import LumpedTiming
 from hwsim.sim import Component, Event, In, Kernel, Out, Process, Replay, connect
 from hwsim.sim.outcome import Outcome, SimOptions
 from hwsim.sim.timeline import Timeline
@@ -65,7 +66,7 @@ class TaskScheduler(Component[FlightLLMConfig]):
                 progress(len(runs) / plan.steps, f"{step.phase} of {step.kv_length} positions")
             program = plan.program(step)
             work = partial(self._program, program)
-            done = yield from self._replay.run(plan.program_key(step), work)
+            done = yield from self._replay.run(program, work)
             runs.append(StepRun(step, program, done.start_fs, done.elapsed_fs, done.result))
         return runs
 
@@ -110,7 +111,7 @@ def simulate(
     plan = plan_of(config, workload)
     timeline = Timeline() if options.timeline else None
     kernel = Kernel(shuffle_ties=options.shuffle_ties, seed=options.seed, timeline=timeline)
-    core = build(kernel, config, Decoder(config, plan.memory))
+    core = build(kernel, config, Decoder(config, plan.memory, LumpedTiming(config)))
     host = TaskScheduler(kernel, config, plan.compiler, Replay(kernel, enabled=options.replay))
     connect(kernel, host.segments, core.segments, depth=1)
     connect(kernel, core.done, host.done, depth=1)
@@ -139,13 +140,8 @@ def programs(
 ) -> Iterator[ProgramFile]:
     """The programs that ``workload`` needs, one for each bucket and core."""
     plan = plan_of(config, workload)
-    seen: set[Hashable] = set()
-    for step in plan.trace.steps():
-        key = plan.program_key(step)
-        if key in seen:
-            continue
-        seen.add(key)
-        program = plan.program(step)
+    distinct = dict.fromkeys(plan.program(step) for step in plan.trace.steps())
+    for program in distinct:
         words = np.concatenate([plan.compiler.segment(part).words for part in program.parts])
         for core in range(config.cores):
             yield ProgramFile(program.name, core, words)
