@@ -226,8 +226,11 @@ def fine_blocks(
         kept = np.broadcast_to(np.tri(coarse, dtype=bool), (shape.heads, coarse, coarse))
     else:
         kept = mask.kept[layer, :, :coarse, :coarse]
-    fine = np.repeat(np.repeat(kept, scale, axis=1), scale, axis=2)
-    return np.ascontiguousarray(fine[:, :blocks, :blocks])
+    fine = np.repeat(np.repeat(kept, scale, axis=1), scale, axis=2)[:, :blocks, :blocks]
+    if shape.window is not None:
+        rows, columns = np.ogrid[:blocks, :blocks]
+        fine = fine & (rows - columns <= ceil_div(shape.window, core.k_lanes))
+    return np.ascontiguousarray(fine)
 
 
 class _Lowering:
@@ -259,7 +262,8 @@ class _Lowering:
                 return self._attention(operator, op)
             case KvAppend() as op:
                 width = op.kv_heads * op.head_dim
-                shape = AppendKv(width=width, kv_length=self._length, batch=op.batch)
+                attended = self._attended(op.kv_length)
+                shape = AppendKv(width=width, kv_length=attended, batch=op.batch)
                 return Compiled(operator, shape, _named(cache=cache_name(op)))
             case op:
                 return Compiled(operator, self._misc(op), _named())
@@ -294,10 +298,16 @@ class _Lowering:
         }
         names = _named(cache=cache_name(op))
         if not self._prefill:
-            return Compiled(operator, DecodeAttention(kv_length=self._length, **common), names)
-        shape = PrefillAttention(tokens=self._length, **common)
+            shape = DecodeAttention(kv_length=self._attended(op.kv_length), **common)
+            return Compiled(operator, shape, names)
+        masked = PrefillAttention(tokens=self._length, window=op.window, **common)
         layer = op.layer or 0
-        return Compiled(operator, MaskedAttention(shape, layer, self._mask_digest(layer)), names)
+        shape_and_mask = MaskedAttention(masked, layer, self._mask_digest(layer))
+        return Compiled(operator, shape_and_mask, names)
+
+    def _attended(self, kv_length: int) -> int:
+        """The program's context: its bucket, or the sliding window where that is shorter."""
+        return self._length if kv_length == self._step.kv_length else min(kv_length, self._length)
 
     def _mask_digest(self, layer: int) -> bytes:
         if self._mask is None:
@@ -311,7 +321,8 @@ class _Lowering:
                 kind = MiscOp.RMSNORM if op.kind == "rms" else MiscOp.LAYERNORM
                 return MiscRows(operation=kind, rows=self._rows, width=op.width)
             case Softmax():
-                return MiscRows(operation=MiscOp.SOFTMAX, rows=op.rows, width=self._length)
+                width = self._attended(op.columns)
+                return MiscRows(operation=MiscOp.SOFTMAX, rows=op.rows, width=width)
             case Elementwise() | Activation():
                 kind = _PASSES[op.kind]
                 operands = 2 if isinstance(op, Elementwise) else 1

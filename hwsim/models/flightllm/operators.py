@@ -76,7 +76,7 @@ class Operator:
 
 
 def fuse(ops: Sequence[Op], *, on_chip: bool) -> Iterator[Operator]:
-    """Group a step's ops, in order, into operators. The embedding look-up is the host's.
+    """Group a step's ops, in order, into operators. Embeddings are the host's.
 
     Raises
     ------
@@ -88,10 +88,15 @@ def fuse(ops: Sequence[Op], *, on_chip: bool) -> Iterator[Operator]:
         main, end = ops[start], start + 1
         while end < len(ops) and _rides(ops[end], main, on_chip=on_chip):
             end += 1
-        if not isinstance(main, Embedding):
+        if not _of_the_host(main):
             _check(main)
             yield Operator(main, tuple(ops[start + 1 : end]), range(start, end))
         start = end
+
+
+def _of_the_host(op: Op) -> bool:
+    """Whether the host does it: the look-up of embeddings, and adding those of positions."""
+    return isinstance(op, Embedding) or (isinstance(op, Elementwise) and op.role == "position")
 
 
 def _rides(op: Op, main: Op, *, on_chip: bool) -> bool:

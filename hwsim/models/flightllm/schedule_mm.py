@@ -166,7 +166,10 @@ class _LinearMm:
 
 @dataclass(frozen=True, kw_only=True)
 class PrefillAttention:
-    """One of the two products of a prompt's attention over ``tokens`` positions."""
+    """One of the two products of a prompt's attention over ``tokens`` positions.
+
+    ``window`` limits a position to that many before it, itself included; None to all.
+    """
 
     scores: bool
     tokens: int
@@ -175,6 +178,7 @@ class PrefillAttention:
     head_dim: int
     batch: int
     softmax: bool
+    window: int | None = None
 
 
 def attention_mm(cfg: FlightLLMConfig, op: PrefillAttention, kept: Mask) -> Block:
