@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import pydantic
 import pytest
@@ -100,6 +101,32 @@ def test_every_event_that_happens_is_counted_and_asking_is_none() -> None:
     assert kernel.events == 0
     assert kernel.run(main()) == [1, 1, 2, 3, 4, 4]
     assert kernel.events == 5
+
+
+def order_of_ten_at_once(**how: Any) -> list[int]:
+    kernel = Kernel(**how)
+    order: list[int] = []
+
+    def wake(number: int) -> Process:
+        yield kernel.wait(5)
+        order.append(number)
+
+    def main() -> Process:
+        yield kernel.wait(6)
+
+    for number in range(10):
+        Block(kernel, lambda number=number: wake(number))  # type: ignore[misc]
+    kernel.run(main())
+    return order
+
+
+def test_shuffled_ties_come_in_an_order_that_the_seed_decides() -> None:
+    orders = [order_of_ten_at_once(shuffle_ties=True, seed=seed) for seed in range(5)]
+
+    assert order_of_ten_at_once() == list(range(10))
+    assert all(sorted(order) == list(range(10)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 5
+    assert orders[3] == order_of_ten_at_once(shuffle_ties=True, seed=3)
 
 
 def test_what_is_due_when_main_returns_still_happens() -> None:

@@ -373,8 +373,41 @@ def test_work_is_not_replayed_while_something_is_under_way() -> None:
     assert len(simulated) == 4
 
 
+def test_work_is_not_replayed_while_an_event_is_scheduled() -> None:
+    """A timer that nobody waits for yet, and that no component tells of."""
+    kernel = Kernel()
+    ticks: Channel[None] = Channel(kernel, "ticks", 1, ("timer", "main"))
+    replay = Replay(kernel)
+
+    class Timer(Component[None]):
+        def processes(self) -> Iterable[Process]:
+            return (self._run(),)
+
+        def at_rest(self) -> bool:
+            return True
+
+        def _run(self) -> Process:
+            for period_fs in (10, 20, 30):
+                yield kernel.wait(period_fs)
+                yield ticks.put(None)
+
+    def tick() -> Process:
+        yield ticks.get()
+        yield kernel.wait(1)
+
+    def main() -> Process:
+        ends = []
+        for _ in range(3):
+            yield from replay.run("tick", tick)
+            ends.append(kernel.now)
+        return ends
+
+    Timer(kernel, "timer", None)
+    assert kernel.run(main()) == [11, 31, 61]
+
+
 def test_work_is_not_replayed_while_a_producer_waits_for_room() -> None:
-    """A loop: the worker's answer is held back until main has taken the two before it."""
+    """Between two pieces the source's next item is in no channel: it waits beside a full one."""
     kernel = Kernel()
     channel: Channel[int] = Channel(kernel, "a -> b", 1, ("a", "b"))
     replay = Replay(kernel)
@@ -393,10 +426,11 @@ def test_work_is_not_replayed_while_a_producer_waits_for_room() -> None:
 
     def take() -> Process:
         simulated.append((yield channel.get()))
+        yield kernel.wait(1)
 
     def main() -> Process:
+        yield kernel.wait(1)
         for _ in range(5):
-            yield kernel.wait(1)
             yield from replay.run("take", take)
 
     Source(kernel, "source", None)

@@ -90,8 +90,7 @@ class MemoryMap:
                 if op.role in cfg.weights.biased or op.bias:
                     self._add(_plain(f"{op.name}.bias", self._end, 4 * op.n))
             elif isinstance(op, Attention):
-                width = op.kv_heads * op.head_dim * op.batch
-                self._add(_plain(cache_name(op), self._end, width * kv_positions))
+                self._add(_cache(cfg, op, self._end, kv_positions))
         self._starts = np.array([region.base for region in self.regions], np.int64)
         if self._end >> ADDRESS_BITS:
             raise WorkloadError(
@@ -129,10 +128,11 @@ def _weights(cfg: FlightLLMConfig, op: Gemm, base: int, maps: DensityMaps) -> Re
     block_n = maps.blocks(op.name, op.role, k_blocks, columns)
     density = Fraction(str(op.density)) if block_n is None else maps.mean(block_n)
     bits = cfg.weight_bits(op.role) / 8
+    group = cfg.core.mv_columns // cfg.core.k_lanes  # the last group's loads are padded
     return Region(
         name=f"{op.name}.weight",
         base=base,
-        size=k_blocks * columns * spacing,
+        size=k_blocks * ceil_div(columns, group) * group * spacing,
         stored=op.k * op.n * bits * density,
         bits_ratio=bits,
         density=density,
@@ -140,6 +140,13 @@ def _weights(cfg: FlightLLMConfig, op: Gemm, base: int, maps: DensityMaps) -> Re
         k_blocks=k_blocks,
         block_bytes=spacing,
     )
+
+
+def _cache(cfg: FlightLLMConfig, op: Attention, base: int, positions: int) -> Region:
+    """Room for whole groups of columns, as they are loaded; what is stored is counted exactly."""
+    width, group = op.kv_heads * op.head_dim * op.batch, cfg.core.mv_columns
+    size = width * ceil_div(positions, group) * group
+    return Region(name=cache_name(op), base=base, size=size, stored=Fraction(width * positions))
 
 
 def _plain(name: str, base: int, size: int) -> Region:

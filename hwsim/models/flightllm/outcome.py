@@ -174,6 +174,10 @@ def _metrics(
         "average_power": Metric(joules / seconds, "W"),
         "peak_memory": Metric(round(run.plan.memory.stored_bytes), "B"),
         "instructions": Metric(int(sum(u.instructions.value for u in units)), "1"),
+        **{
+            f"instructions_{unit.unit.name.lower()}": Metric(int(unit.instructions.value), "1")
+            for unit in units
+        },
         **_instruction_metrics(run),
         "buffer_overrun_bytes": Metric(int(run.core.overrun_bytes.value), "B"),
     }
