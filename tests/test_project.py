@@ -199,8 +199,11 @@ def test_every_documented_command_exists_with_its_options(words: tuple[str, ...]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
-def test_python_and_toml_in_documents_are_valid(document: Path, tmp_path: Path) -> None:
-    """The Python of a document runs from top to bottom, as one program."""
+def test_python_and_toml_in_documents_are_valid(
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Python of a document runs from top to bottom, as one program, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
     script = tmp_path / "document.py"
     script.write_text("\n".join(blocks(document, "python")))
     runpy.run_path(str(script))

@@ -119,7 +119,7 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
 
 def _shown(value: float, unit: str) -> str:
     """Times as papers print them, with all their digits; other figures as everywhere."""
-    return f"{1000 * value:.7g} ms" if unit == "s" else format_quantity(value, unit)
+    return f"{1000 * value:.9g} ms" if unit == "s" else format_quantity(value, unit)
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
 from typing import NamedTuple, TypeAlias
@@ -99,7 +100,8 @@ class Kind(NamedTuple):
     k: int = 0
 
 
-class Tally(NamedTuple):
+@dataclass(frozen=True)
+class Tally:
     """Instructions of each kind, and the bytes that those of LD bring into the buffers."""
 
     count: Counter[Kind]
@@ -212,7 +214,7 @@ def weight_bytes(runs: Outcomes) -> float:
 
 
 def bytes_loaded(runs: Outcomes) -> float:
-    """Bytes of all loads as the published profile counts them: zero fills, which read no HBM, too."""
+    """Bytes of all loads as the published profile counts them, with zero fills that read no HBM."""
     _, outcome = _only(runs)
     return outcome.metrics["bytes_read"].value + _loaded("zeros")(runs)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,8 +22,14 @@ from hwsim.laws.flightllm_isa import MiscOp
 from hwsim.models.flightllm.block import Block
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.core import Segment
-from hwsim.models.flightllm.masks import BlockMask
-from hwsim.models.flightllm.memory_map import MemoryMap, block_bytes, cache_name
+from hwsim.models.flightllm.masks import BLOCK_TOKENS, BlockMask
+from hwsim.models.flightllm.memory_map import (
+    MemoryMap,
+    block_bytes,
+    cache_name,
+    key_cache,
+    value_cache,
+)
 from hwsim.models.flightllm.operators import Operator, fuse
 from hwsim.models.flightllm.schedule_misc import (
     MiscColumns,
@@ -219,8 +224,8 @@ def fine_blocks(
     """
     core = cfg.geometry
     blocks = ceil_div(shape.tokens, core.k_lanes)
-    coarse_tokens = mask.block_tokens if mask else cfg.attention.block_tokens
-    scale = max(1, coarse_tokens // core.k_lanes)
+    coarse_tokens = mask.block_tokens if mask else BLOCK_TOKENS
+    scale = coarse_tokens // core.k_lanes
     coarse = ceil_div(blocks, scale)
     if mask is None:
         kept = np.broadcast_to(np.tri(coarse, dtype=bool), (shape.heads, coarse, coarse))
@@ -271,7 +276,6 @@ class _Lowering:
     def _linear(self, operator: Operator, op: Gemm) -> Compiled:
         cfg = self._cfg
         region = self._memory.region(f"{op.name}.weight")
-        density = region.density if cfg.sparse_dsp_chain else Fraction(1)
         shape = Linear(
             rows=self._rows if self._prefill or self._rows > 1 else 0,
             k=op.k,
@@ -279,12 +283,13 @@ class _Lowering:
             tail=operator.tail,
             bias=op.bias or op.role in cfg.weights.biased,
             relu=operator.relu,
-            density=density,
-            metadata=cfg.count_metadata and density < 1,
+            density=region.density,
+            sparse=cfg.sparse_dsp_chain and region.density < 1,
+            metadata=cfg.count_metadata and region.density < 1,
             block_bytes=block_bytes(cfg, op.role),
             last_store_bytes=cfg.geometry.k_lanes if self._prefill else None,
         )
-        names = _named(weight=f"{op.name}.weight", bias=f"{op.name}.bias")
+        names = _named(weight=f"{op.name}.weight", bias=f"{op.name}.bias", output=_stored_in(op))
         return Compiled(operator, shape, names, region.stored_as)
 
     def _attention(self, operator: Operator, op: Attention) -> Compiled:
@@ -312,7 +317,8 @@ class _Lowering:
     def _mask_digest(self, layer: int) -> bytes:
         if self._mask is None:
             return b""
-        return np.packbits(self._mask.kept[layer]).tobytes()
+        coarse = ceil_div(self._length, self._mask.block_tokens)
+        return np.packbits(self._mask.kept[layer, :, :coarse, :coarse]).tobytes()
 
     def _misc(self, op: object) -> MiscRows | MiscColumns:
         """A norm, or a decode op that is not fused, on its own."""
@@ -332,6 +338,11 @@ class _Lowering:
                 return MiscRows(operation=kind, rows=self._rows, width=width, operands=operands)
             case _:
                 raise AssertionError(op)
+
+
+def _stored_in(op: Gemm) -> str:
+    """New keys and values are stored into the cache, everything else in scratch space."""
+    return {"k_proj": key_cache(op.layer), "v_proj": value_cache(op.layer)}.get(op.role, "")
 
 
 _PASSES = {"add": MiscOp.ADD, "mul": MiscOp.MUL, "silu": MiscOp.SILU}

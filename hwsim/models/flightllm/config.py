@@ -68,7 +68,7 @@ class BuffersConfig(Config):
 
     ``a`` holds activations in MM and weights or KV in MV, ``b`` weights in MM and the vector in MV,
     ``output`` is the global buffer. K is cut so that ``a_tiles`` (MV) or ``b_tiles`` (MM) tiles
-    fit.
+    fit, and of metadata, where it is loaded, ``metadata_tiles``.
     """
 
     a_depth: int = Field(4096, ge=64, le=4096)
@@ -82,8 +82,10 @@ class BuffersConfig(Config):
     metadata_row_bytes: Bytes = quantity("16 B")
     fsb_depth: int = Field(4096, ge=16, le=4096)
     bias_depth: int = Field(4096, ge=16, le=4096)
+    bias_row_bytes: Bytes = quantity("64 B")
     a_tiles: int = Field(4, ge=1)
     b_tiles: int = Field(2, ge=1)
+    metadata_tiles: int = Field(2, ge=1)
     norm_rows: int = Field(16, ge=1)
 
 
@@ -112,10 +114,9 @@ class LumpedConfig(Config):
 class WeightsConfig(Config):
     """How weights are stored: bits, density of each kind of projection, which of them have a bias.
 
-    ``density`` is a fraction (``0.7``); :attr:`sparsity_block` x ``sparsity_block`` blocks of N:M
-    weights with M = 16 and N in 0, 2, 4, 8, 16 have a mean density, and ``density_map`` names a
-    user's ``.npz`` with the N of every block. ``mixed`` bits are blocks of 3, 4 and 5 bits,
-    ``mixed_average_bits`` on average.
+    ``density`` is a fraction (``0.7``), the mean of 16 x 16 blocks of N:M weights with M = 16 and N
+    in 0, 2, 4, 8, 16; ``density_map`` names a user's ``.npz`` with the N of every block. ``mixed``
+    bits are blocks of 3, 4 and 5 bits, ``mixed_average_bits`` on average.
     """
 
     bits: Literal[2, 3, 4, 5, 8, "mixed"] = 4
@@ -125,7 +126,6 @@ class WeightsConfig(Config):
     default_density: float = Field(1.0, ge=0, le=1)
     density_map: str | None = None
     biased: tuple[str, ...] = ()
-    sparsity_block: int = Field(16, ge=1)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -145,7 +145,6 @@ class AttentionConfig(Config):
     """Block-sparse prefill attention: ``published``, ``causal``, or a user's ``.npz`` file."""
 
     mask: str = "published"
-    block_tokens: int = Field(64, ge=16)
 
 
 class BucketsConfig(Config):

@@ -143,7 +143,7 @@ class ExecutionUnit(Component[FlightLLMConfig]):
 
 
 class InstructionScheduler(Component[FlightLLMConfig]):
-    """Decodes segments and dispatches them to the units.
+    """Decodes segments, in no time, and dispatches them to the units; blocked until they are done.
 
     Ports
     -----
@@ -172,6 +172,7 @@ class InstructionScheduler(Component[FlightLLMConfig]):
         self.dispatch = {u: Out[Stream](self.name, f"dispatch_{u.name}") for u in UNITS}
         self.retired = {u: In[UnitTimes](self.name, f"retired_{u.name}") for u in UNITS}
         # stats
+        self.stage = StageAccount(kernel)
         self.overrun_bytes = Counter("B")
 
     def processes(self) -> Iterable[Process]:
@@ -184,7 +185,9 @@ class InstructionScheduler(Component[FlightLLMConfig]):
 
     def _run(self) -> Process:
         while True:
+            self.stage.enter("idle")
             segment: Segment = yield self.segments.get()
+            self.stage.enter("blocked")
             streams = self._decoder.streams(segment.words)
             for unit in UNITS:
                 yield self.dispatch[unit].put(streams[unit])

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from hwsim.laws.flightllm_isa import UNITS
 from hwsim.models.flightllm.core import ExecutionUnit
 from hwsim.models.flightllm.platforms import comparable, platforms
 from hwsim.models.flightllm.run import Run, StepRun
@@ -57,8 +58,9 @@ def _decode_steps(run: Run) -> TableData:
 
 def _units(stages: Mapping[str, StageCycles]) -> TableData:
     rows = [
-        (name.removeprefix("core."), s.busy, s.starved, s.blocked, s.idle)
-        for name, s in stages.items()
+        (unit.name, s.busy, s.starved, s.blocked, s.idle)
+        for unit in UNITS
+        for s in (stages[f"core.{unit.name}"],)
     ]
     return TableData(("unit", "busy", "starved", "blocked", "idle"), rows)
 

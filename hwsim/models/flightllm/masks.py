@@ -31,9 +31,16 @@ from numpy.typing import NDArray
 
 from hwsim.errors import WorkloadError
 
-__all__ = ["BlockMask", "causal_mask", "generate_mask", "load_mask", "published_mask"]
+__all__ = [
+    "BLOCK_TOKENS",
+    "BlockMask",
+    "causal_mask",
+    "generate_mask",
+    "load_mask",
+    "published_mask",
+]
 
-_BLOCK_TOKENS = 64
+BLOCK_TOKENS = 64
 _PUBLISHED_BLOCKS = 32
 _MOST_GLOBAL_COLUMNS = 3
 
@@ -59,7 +66,7 @@ class BlockMask:
     """
 
     kept: NDArray[np.bool_]
-    block_tokens: int = _BLOCK_TOKENS
+    block_tokens: int = BLOCK_TOKENS
 
     def __post_init__(self) -> None:
         _check_at_least_one("block_tokens", self.block_tokens)
@@ -124,7 +131,7 @@ class BlockMask:
 
 
 def causal_mask(
-    layers: int, heads: int, blocks: int, block_tokens: int = _BLOCK_TOKENS
+    layers: int, heads: int, blocks: int, block_tokens: int = BLOCK_TOKENS
 ) -> BlockMask:
     """Dense causal attention: every block on or below the diagonal, in every head."""
     _check_sizes(layers, heads, blocks)
@@ -168,7 +175,7 @@ def load_mask(path: str | PathLike[str]) -> BlockMask:
     try:
         arrays = _read_archive(path)
         _check_names(arrays)
-        block_tokens = _as_integer("block_tokens", arrays.get("block_tokens", _BLOCK_TOKENS))
+        block_tokens = _as_integer("block_tokens", arrays.get("block_tokens", BLOCK_TOKENS))
         return BlockMask(_as_bool("mask", arrays["mask"]), block_tokens)
     except WorkloadError as error:
         raise WorkloadError(f"{path}: {error}") from error

@@ -23,9 +23,10 @@ from hwsim.errors import WorkloadError
 from hwsim.laws.flightllm_core import ceil_div
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.density import DensityMaps
+from hwsim.models.flightllm.tiling import index_bytes
 from hwsim.workloads import Attention, Gemm, KvAppend, Op
 
-__all__ = ["MemoryMap", "Region", "block_bytes", "cache_name"]
+__all__ = ["MemoryMap", "Region", "block_bytes", "cache_name", "key_cache", "value_cache"]
 
 ALIGN = 4096
 SCRATCH_BYTES = 1 << 26
@@ -41,7 +42,17 @@ def block_bytes(cfg: FlightLLMConfig, role: str) -> int:
 def cache_name(op: Attention | KvAppend) -> str:
     """The region of the KV cache that an op reads or grows."""
     keys = op.kind == "scores" if isinstance(op, Attention) else op.role == "k"
-    return f"layers.{op.layer}.{'key' if keys else 'value'}_cache"
+    return key_cache(op.layer) if keys else value_cache(op.layer)
+
+
+def key_cache(layer: int | None) -> str:
+    """The region of a layer's keys."""
+    return f"layers.{layer}.key_cache"
+
+
+def value_cache(layer: int | None) -> str:
+    """The region of a layer's values."""
+    return f"layers.{layer}.value_cache"
 
 
 @dataclass(frozen=True)
@@ -133,13 +144,19 @@ def _weights(cfg: FlightLLMConfig, op: Gemm, base: int, maps: DensityMaps) -> Re
         name=f"{op.name}.weight",
         base=base,
         size=k_blocks * ceil_div(columns, group) * group * spacing,
-        stored=op.k * op.n * bits * density,
+        stored=op.k * op.n * bits * density + _metadata_bytes(cfg, k_blocks * columns, density),
         bits_ratio=bits,
         density=density,
         block_n=block_n,
         k_blocks=k_blocks,
         block_bytes=spacing,
     )
+
+
+def _metadata_bytes(cfg: FlightLLMConfig, blocks: int, density: Fraction) -> int:
+    """Indices and block counts (a byte each) of sparse weights, where they are counted."""
+    counted = cfg.count_metadata and density < 1
+    return index_bytes(blocks, density) + blocks if counted else 0
 
 
 def _cache(cfg: FlightLLMConfig, op: Attention, base: int, positions: int) -> Region:

@@ -55,7 +55,11 @@ def outcome_of(run: Run) -> Outcome:
     work = _work(run)
     _check(units, work)
     metrics = _metrics(run, clock, units, totals, work)
-    stages = {unit.name: _cycles(unit.stage.times(), clock) for unit in units}
+    stages = {
+        component.name: _cycles(account.times(), clock)
+        for component in run.kernel.components
+        for account in component.stages().values()
+    }
     tables = tables_of(run, metrics, stages, units)
     return Outcome(
         metrics=metrics,

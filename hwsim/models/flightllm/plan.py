@@ -14,7 +14,13 @@ from hwsim.laws.flightllm_core import ceil_div
 from hwsim.models.flightllm.compiler import Compiler, Program
 from hwsim.models.flightllm.config import GEMM_ROLES, FlightLLMConfig
 from hwsim.models.flightllm.density import DensityMaps
-from hwsim.models.flightllm.masks import BlockMask, causal_mask, generate_mask, load_mask
+from hwsim.models.flightllm.masks import (
+    BLOCK_TOKENS,
+    BlockMask,
+    causal_mask,
+    generate_mask,
+    load_mask,
+)
 from hwsim.models.flightllm.memory_map import MemoryMap
 from hwsim.units import format_quantity
 from hwsim.workloads import Attention, Gemm, LlmWorkload, Numerics, Op, Step, Trace, TraceWorkload
@@ -164,15 +170,24 @@ def mask_of(config: FlightLLMConfig, ops: tuple[Op, ...]) -> BlockMask | None:
         return None
     layers = 1 + max(op.layer or 0 for op in attention)
     heads = attention[0].heads
-    blocks = -(-config.max_tokens // config.attention.block_tokens)
+    blocks = ceil_div(config.max_tokens, BLOCK_TOKENS)
     if config.attention.mask == "causal":
-        return causal_mask(layers, heads, blocks, config.attention.block_tokens)
+        return causal_mask(layers, heads, blocks)
     if config.attention.mask == "published":
         return generate_mask(layers, heads, blocks)
-    mask = load_mask(config.attention.mask)
-    if (mask.layers, mask.heads) != (layers, heads) or mask.blocks < blocks:
-        wanted = f"[{layers}, {heads}, {blocks}, {blocks}]"
+    return _users_mask(config, layers, heads)
+
+
+def _users_mask(config: FlightLLMConfig, layers: int, heads: int) -> BlockMask:
+    """The user's mask, if it is of this model and covers the machine's longest context."""
+    path, lanes = config.attention.mask, config.core.k_lanes
+    mask = load_mask(path)
+    if mask.block_tokens % lanes:
         raise WorkloadError(
-            f"{config.attention.mask}: mask must have shape {wanted}, got {list(mask.kept.shape)}"
+            f"{path}: block_tokens must be a multiple of {lanes}, got {mask.block_tokens}"
         )
+    blocks = ceil_div(config.max_tokens, mask.block_tokens)
+    if (mask.layers, mask.heads) != (layers, heads) or mask.blocks < blocks:
+        wanted = f"[{layers}, {heads}, {blocks}, {blocks}] or more blocks"
+        raise WorkloadError(f"{path}: mask must have shape {wanted}, got {list(mask.kept.shape)}")
     return mask

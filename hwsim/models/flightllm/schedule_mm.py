@@ -19,7 +19,7 @@ from hwsim.laws.flightllm_isa import HbmAccess, LoadMode, MiscOp, Opcode
 from hwsim.models.flightllm.block import Block, BlockWriter, Units
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.tail import load_metadata, write_tail
-from hwsim.models.flightllm.tiling import Linear, Ring, RowTile, Tile, mm_tiles, row_tiles
+from hwsim.models.flightllm.tiling import Linear, Ring, RowTile, Tile, mm_tiling, row_tiles
 
 __all__ = ["PrefillAttention", "attention_mm", "linear_mm"]
 
@@ -38,9 +38,9 @@ class _LinearMm:
     def __init__(self, cfg: FlightLLMConfig, op: Linear) -> None:
         self._cfg, self._op, self._core = cfg, op, cfg.geometry
         self._write = BlockWriter()
-        self._tiles, self._rows_per_block, self._ahead = mm_tiles(cfg, op.k)
+        self._tiling = mm_tiling(cfg, op)
         self._columns = ceil_div(op.n, self._core.mm_columns)
-        self._total = self._columns * len(self._tiles)
+        self._total = self._columns * len(self._tiling.tiles)
         self._k_blocks = ceil_div(op.k, self._core.k_lanes)
         self._block_bytes = self._core.k_lanes**2
         self._source = MISC if op.tail else ST
@@ -78,7 +78,7 @@ class _LinearMm:
         out = column % self._cfg.buffers.output_depth
         room_for_later = column + self._cfg.buffers.output_depth < self._columns
         frees: Units = (MM,) if room_for_later else ()
-        for tile in self._tiles:
+        for tile in self._tiling.tiles:
             self._tile(rows, column, tile, out)
         write_tail(
             self._write,
@@ -97,10 +97,10 @@ class _LinearMm:
     def _tile(self, rows: RowTile, column: int, tile: Tile, out: int) -> None:
         op = self._op
         self._done += 1
-        bank = self._ring.take(self._rows_per_block * tile.k_blocks)
-        self._load(column, tile, bank, (MM,) if self._done > self._ahead else ())
+        bank = self._ring.take(self._tiling.rows_per_block * tile.k_blocks)
+        self._load(column, tile, bank, (MM,) if self._done > self._tiling.ahead else ())
         last = self._done == self._total
-        more = self._done + self._ahead <= self._total or (last and not rows.last)
+        more = self._done + self._tiling.ahead <= self._total or (last and not rows.last)
         reuses_row = not tile.first and column >= self._cfg.buffers.output_depth
         self._write.compute(
             MM,

@@ -15,7 +15,7 @@ from hwsim.laws.flightllm_isa import HbmAccess, LoadMode, MiscOp, Opcode
 from hwsim.models.flightllm.block import Block, BlockWriter, Units
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.tail import load_metadata, write_tail
-from hwsim.models.flightllm.tiling import Linear, Ring, Tile, mv_tiles
+from hwsim.models.flightllm.tiling import Linear, Ring, Tile, mv_tiling
 
 __all__ = ["AppendKv", "DecodeAttention", "append_kv", "attention_mv", "linear_mv"]
 
@@ -36,9 +36,9 @@ class _LinearMv:
     def __init__(self, cfg: FlightLLMConfig, op: Linear) -> None:
         self._cfg, self._op, self._core = cfg, op, cfg.geometry
         self._write = BlockWriter()
-        self._tiles, self._rows_per_block, self._ahead = mv_tiles(cfg, op.k)
+        self._tiling = mv_tiling(cfg, op)
         self._groups = ceil_div(op.n, self._core.mv_columns)
-        self._total = self._groups * len(self._tiles)
+        self._total = self._groups * len(self._tiling.tiles)
         self._ring = Ring(cfg.buffers.a_depth)
         self._done = 0
 
@@ -57,7 +57,7 @@ class _LinearMv:
     def _group(self, group: int) -> None:
         """One group of columns: its K tiles, then what rides on it."""
         core, final = self._core, group == self._groups - 1
-        for tile in self._tiles:
+        for tile in self._tiling.tiles:
             self._tile(group, tile)
         write_tail(
             self._write,
@@ -73,8 +73,8 @@ class _LinearMv:
     def _tile(self, group: int, tile: Tile) -> None:
         op = self._op
         self._done += 1
-        bank = self._ring.take(self._rows_per_block * tile.k_blocks)
-        self._load(group, tile, bank, (MV,) if self._done > self._ahead else ())
+        bank = self._ring.take(self._tiling.rows_per_block * tile.k_blocks)
+        self._load(group, tile, bank, (MV,) if self._done > self._tiling.ahead else ())
         self._write.compute(
             MV,
             tile.k_blocks,
@@ -91,7 +91,7 @@ class _LinearMv:
 
     def _released(self, group: int, tile: Tile) -> Units:
         """A later tile's loads, and what takes the group's output."""
-        loads: Units = (LD,) if self._done + self._ahead <= self._total else ()
+        loads: Units = (LD,) if self._done + self._tiling.ahead <= self._total else ()
         if not tile.last:
             return loads
         if self._op.tail:
@@ -252,8 +252,17 @@ def append_kv(cfg: FlightLLMConfig, op: AppendKv) -> Block:
     channels = cfg.geometry.channels
     write = BlockWriter()
     held = ceil_div(op.width * (op.kv_length - 1), channels)
-    for _ in range(op.batch):
-        write.load(LoadMode.GLOBAL, HbmAccess.STRIPED, held, "cache", count=channels)
+    for sequence in range(op.batch):
+        start = sequence * channels * held
+        write.load(
+            LoadMode.GLOBAL,
+            HbmAccess.STRIPED,
+            held,
+            "cache",
+            count=channels,
+            offset=start,
+            step=held,
+        )
     write.store(HbmAccess.STRIPED, 0, "cache", release=(SYS,))
     write.barrier()
     return write.finish()

@@ -24,7 +24,7 @@ from hwsim.models.flightllm.plan import Plan
 from hwsim.models.flightllm.schedule_misc import MiscRows
 from hwsim.models.flightllm.schedule_mm import PrefillAttention
 from hwsim.models.flightllm.tail import OPERANDS, PASSES
-from hwsim.models.flightllm.tiling import Linear, mm_tiles, row_tiles
+from hwsim.models.flightllm.tiling import Linear, mm_tiling, row_tiles
 from hwsim.workloads import LlmScenario, LlmWorkload, Step, build_trace
 
 __all__ = ["InstructionStorage", "attention_counts", "linear_counts", "misc_counts", "storage_of"]
@@ -61,7 +61,7 @@ def linear_counts(cfg: FlightLLMConfig, op: Linear) -> Counts:
     core = cfg.geometry
     blocks = ceil_div(op.rows, core.k_lanes)
     tiles = sum(1 for _ in row_tiles(cfg, op.rows))
-    columns, k_tiles = ceil_div(op.n, core.mm_columns), len(mm_tiles(cfg, op.k)[0])
+    columns, k_tiles = ceil_div(op.n, core.mm_columns), len(mm_tiling(cfg, op).tiles)
     operands = sum(OPERANDS[kind] for kind in op.tail)
     weights = columns * k_tiles * tiles
     return {

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,9 +63,9 @@ class TaskScheduler(Component[FlightLLMConfig]):
         for step in plan.trace.steps():
             if progress:
                 progress(len(runs) / plan.steps, f"{step.phase} of {step.kv_length} positions")
+            self._limit_timeline()
             program = plan.program(step)
-            work = partial(self._program, program)
-            done = yield from self._replay.run(program, work)
+            done = yield from self._replay.run(program, self._program, program)
             runs.append(StepRun(step, program, done.start_fs, done.elapsed_fs, done.result))
         return runs
 
@@ -76,15 +75,14 @@ class TaskScheduler(Component[FlightLLMConfig]):
         operators: list[OperatorTimes] = []
         overrun = 0
         for part in program.parts:
-            self._limit_timeline()
-            done = yield from self._replay.run(part.key, partial(self._part, part))
+            done = yield from self._replay.run(part.key, self._part, part)
             times, bytes_ = done.result
             operators += [operator.shifted(done.start_fs - start) for operator in times]
             overrun += bytes_
         return ProgramTimes(tuple(operators), overrun)
 
     def _limit_timeline(self) -> None:
-        """Stop recording between two parts once the timeline is long: a viewer takes no more."""
+        """Stop recording between two steps once the timeline is long: a viewer takes no more."""
         timeline = self.kernel.timeline
         if timeline is not None and len(timeline.slices) > TIMELINE_SLICES:
             self.kernel.timeline = None

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from math import ceil
 
 from hwsim.laws.flightllm_isa import HbmAccess, LoadMode, MiscOp, Opcode
 from hwsim.models.flightllm.block import BlockWriter, Units
+from hwsim.models.flightllm.tiling import index_bytes
 
 __all__ = ["OPERANDS", "PASSES", "load_metadata", "write_tail"]
 
 LD, MISC = Opcode.LD, Opcode.MISC
-INDEX_BITS = 4
-BLOCK_WEIGHTS = 256
 
 
 def write_tail(
@@ -68,6 +66,6 @@ def load_metadata(
     write: BlockWriter, blocks: int, density: Fraction, *, first: int, wait: Units
 ) -> None:
     """The sparse indices (4 bits a kept weight) and the N of each block (1 byte) of one tile."""
-    indices = ceil(blocks * BLOCK_WEIGHTS * density * INDEX_BITS / 8)
+    indices = index_bytes(blocks, density)
     write.load(LoadMode.META, HbmAccess.SINGLE, indices, "index", offset=first, wait=wait)
     write.load(LoadMode.FSB, HbmAccess.SINGLE, blocks, "block_n", offset=first)

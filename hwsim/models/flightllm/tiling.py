@@ -8,21 +8,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 
 from hwsim.laws.flightllm_core import ceil_div, split_k
 from hwsim.models.flightllm.config import FlightLLMConfig
 
-__all__ = ["Linear", "Ring", "RowTile", "Tile", "mm_tiles", "mv_tiles", "row_tiles"]
+__all__ = [
+    "Linear",
+    "Ring",
+    "RowTile",
+    "Tile",
+    "Tiling",
+    "index_bytes",
+    "mm_tiling",
+    "mv_tiling",
+    "row_tiles",
+]
+
+BLOCK_WEIGHTS = 256
+INDEX_BITS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Linear:
     """A projection as the schedules see it: ``y[rows, n] = x[rows, k] @ w[k, n]``.
 
-    ``density`` is the mean density the metadata is sized by, 1 when the weights are dense;
-    ``block_bytes`` the spacing of 16 x 16 weight blocks in HBM. ``last_store_bytes`` is what the
-    very last store of a row writes (the published program stores one row of the prompt's last
-    block).
+    ``density`` is that of the stored weights, ``sparse`` whether their zeros are skipped,
+    ``metadata`` whether indices and block counts are loaded; ``block_bytes`` the spacing of 16 x 16
+    weight blocks in HBM. ``last_store_bytes`` is what the very last store of a row writes (the
+    published program stores one row of the prompt's last block).
     """
 
     rows: int
@@ -32,14 +46,10 @@ class Linear:
     bias: bool = False
     relu: bool = False
     density: Fraction = Fraction(1)
+    sparse: bool = False
     metadata: bool = False
     block_bytes: int = 128
     last_store_bytes: int | None = None
-
-    @property
-    def sparse(self) -> bool:
-        """Whether zeros are skipped."""
-        return self.density < 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,29 +92,64 @@ class Ring:
         return address
 
 
-def _cut(k_blocks: int, rows_per_block: int, depth: int, tiles: int) -> Iterator[Tile]:
-    limit = max(1, depth // tiles // rows_per_block)
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """A column group's K splits, the buffer rows a block of K takes, and run-ahead in tiles."""
+
+    tiles: tuple[Tile, ...]
+    rows_per_block: int
+    ahead: int
+
+
+def mv_tiling(cfg: FlightLLMConfig, op: Linear) -> Tiling:
+    """How a matrix-vector product is cut: its weights lie in the A buffer.
+
+    Law: tiles of at most depth / a_tiles rows; loads run ahead by as many of the first tile as fit.
+    """
+    core, buffers = cfg.geometry, cfg.buffers
+    rows = core.mv_columns // core.channels * core.k_lanes // buffers.a_mv_row_bytes
+    return _tiling(cfg, op, core.mv_columns, (rows, buffers.a_depth, buffers.a_tiles))
+
+
+def mm_tiling(cfg: FlightLLMConfig, op: Linear) -> Tiling:
+    """The same for a matrix product, whose weights lie in the B buffer."""
+    core, buffers = cfg.geometry, cfg.buffers
+    rows = core.k_lanes * core.mm_columns // buffers.b_mm_row_bytes
+    return _tiling(cfg, op, core.mm_columns, (rows, buffers.b_depth, buffers.b_tiles))
+
+
+def _tiling(
+    cfg: FlightLLMConfig, op: Linear, columns: int, weights: tuple[int, int, int]
+) -> Tiling:
+    """Cut K by the rows a block takes, the depth and the tiles in flight of each buffer it uses."""
+    uses = [weights, *(_metadata_uses(cfg, op, columns // cfg.core.k_lanes) if op.metadata else ())]
+    limit = min(max(1, depth // tiles // rows) for rows, depth, tiles in uses)
+    tiles = tuple(_cut(ceil_div(op.k, cfg.core.k_lanes), limit))
+    first = tiles[0].k_blocks
+    ahead = min(max(1, depth // (rows * first)) for rows, depth, _ in uses)
+    return Tiling(tiles, weights[0], ahead)
+
+
+def _metadata_uses(
+    cfg: FlightLLMConfig, op: Linear, column_blocks: int
+) -> tuple[tuple[int, int, int], ...]:
+    """Rows of the index buffer and of the block-count buffer that a block of K takes."""
+    buffers = cfg.buffers
+    index_rows = ceil_div(index_bytes(column_blocks, op.density), buffers.metadata_row_bytes)
+    return (
+        (index_rows, buffers.metadata_depth, buffers.metadata_tiles),
+        (column_blocks, buffers.fsb_depth, buffers.metadata_tiles),
+    )
+
+
+def index_bytes(blocks: int, density: Fraction) -> int:
+    """Bytes of the sparse indices of ``blocks`` 16 x 16 blocks: 4 bits a kept weight."""
+    return ceil(blocks * BLOCK_WEIGHTS * density * INDEX_BITS / 8)
+
+
+def _cut(k_blocks: int, limit: int) -> Iterator[Tile]:
     sizes = split_k(k_blocks, limit)
     first = 0
     for i, size in enumerate(sizes):
         yield Tile(first, size, i == len(sizes) - 1)
         first += size
-
-
-def mv_tiles(cfg: FlightLLMConfig, k: int) -> tuple[tuple[Tile, ...], int, int]:
-    """K splits of a matrix-vector product, rows of A that a K block takes, run-ahead in tiles.
-
-    Law: tiles of at most depth / a_tiles rows; loads run ahead by as many of the first tile as fit.
-    """
-    core, buffers = cfg.geometry, cfg.buffers
-    row_blocks = core.mv_columns // core.channels * core.k_lanes // buffers.a_mv_row_bytes
-    tiles = tuple(_cut(ceil_div(k, core.k_lanes), row_blocks, buffers.a_depth, buffers.a_tiles))
-    return tiles, row_blocks, max(1, buffers.a_depth // (row_blocks * tiles[0].k_blocks))
-
-
-def mm_tiles(cfg: FlightLLMConfig, k: int) -> tuple[tuple[Tile, ...], int, int]:
-    """The same for a matrix product, whose weights lie in the B buffer."""
-    core, buffers = cfg.geometry, cfg.buffers
-    row_blocks = core.k_lanes * core.mm_columns // buffers.b_mm_row_bytes
-    tiles = tuple(_cut(ceil_div(k, core.k_lanes), row_blocks, buffers.b_depth, buffers.b_tiles))
-    return tiles, row_blocks, max(1, buffers.b_depth // (row_blocks * tiles[0].k_blocks))
