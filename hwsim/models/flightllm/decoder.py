@@ -9,6 +9,7 @@ Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3.1 (instruction scheduler).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -30,7 +31,6 @@ __all__ = ["Burst", "Decoder", "Stream"]
 Column = NDArray[np.int64]
 Fields = dict[str, Column]
 LD, ST, MM, MV, MISC, SYS = tuple(Opcode)
-COMPUTE_UNITS = (MM, MV)
 
 
 class Burst(NamedTuple):
@@ -85,69 +85,68 @@ class Decoder:
         self._timing = timing
 
     def streams(self, words: NDArray[np.uint32]) -> dict[Opcode, Stream]:
-        """The work of each unit in a segment of whole operators."""
+        """The work of each unit in a segment of whole operators.
+
+        Raises
+        ------
+        ProtocolError
+            For loops that a load's mode doesn't have, and for MM and MV in one segment.
+        """
         order, encoded = isa.split(words)
         fields = {unit: isa.decode(unit, encoded[unit]) for unit in Opcode}
         _unroll_loops(fields)
         at = {unit: np.flatnonzero(order == unit) for unit in Opcode}
         ordinal = np.cumsum(order == SYS) - (order == SYS)
-        unit = MM if len(at[MM]) else MV
+        matrix = _matrix_unit(at)
         loads = loaded(self._cfg, self._memory, fields[LD])
-        use = buffer_use(
-            self._cfg,
-            unit,
-            Placed(fields[LD], at[LD]),
-            Placed(fields[unit], at[unit]),
-            loads.density,
-        )
-        times = self._durations(fields, use, loads)
-        stores = fields[ST]["length_1d"]
-        operators, none = len(at[SYS]), (Fraction(0),) * len(at[SYS])
+        placed = {unit: Placed(fields[unit], at[unit]) for unit in (LD, matrix)}
+        use = buffer_use(self._cfg, matrix, placed[LD], placed[matrix], loads.density)
+        times = {
+            LD: self._load_times(fields[LD], loads),
+            ST: self._store_times(fields[ST]),
+            MISC: by_value(self._timing.misc_fs, fields[MISC]["op"], fields[MISC]["k"]),
+            SYS: np.full(len(at[SYS]), self._timing.cycles_to_fs(1), np.int64),
+            matrix: self._matrix_times(matrix, fields[matrix], use, loads),
+        }
+        operators = len(at[SYS])
         moved = {
             LD: loads.hbm_bytes(fields[LD], ordinal[at[LD]], operators),
-            ST: tuple(Fraction(int(n)) for n in _sums(stores, ordinal[at[ST]], operators)),
+            ST: _stored(fields[ST], ordinal[at[ST]], operators),
         }
-        macs = {unit: self._macs(unit, fields[unit], use, loads)}
-        return {
-            each: _stream(
-                each, _Unit(fields[each], at[each], ordinal[at[each]], times[each]), use,
-                moved.get(each, none), macs.get(each, Fraction(0)),
-            )
-            for each in Opcode
-        }  # fmt: skip
+        nothing = (Fraction(0),) * operators
+        macs = self._macs(matrix, fields[matrix], use, loads)
+        streams = {}
+        for each in Opcode:
+            idle = np.zeros(0, np.int64)
+            unit = _Unit(fields[each], at[each], ordinal[at[each]], times.get(each, idle))
+            done = macs if each is matrix else Fraction(0)
+            streams[each] = _stream(each, unit, use, moved.get(each, nothing), done)
+        return streams
 
-    def _durations(
-        self, fields: dict[Opcode, Fields], use: BufferUse, loads: Loads
-    ) -> dict[Opcode, Column]:
-        timing, one = self._timing, Fraction(1)
-        codes, ratios, densities = loads.ratio, loads.ratios, loads.densities
+    def _load_times(self, load: Fields, loads: Loads) -> Column:
+        timing, ratios = self._timing, loads.ratios
 
-        def load(length: int, access: int, zero: int, code: int) -> int:
-            if zero:
+        def law(length: int, access: int, zero_fill: int, ratio: int) -> int:
+            if zero_fill:
                 return timing.zero_fill_fs(length)
-            return timing.transfer_fs(length, HbmAccess(access), ratios[code])
+            return timing.transfer_fs(length, HbmAccess(access), ratios[ratio])
 
-        def compute(unit: Opcode, k: int, sparse: int, tag: int) -> int:
-            return timing.compute_fs(unit, k, densities[tag] if sparse and tag >= 0 else one)
+        return by_value(law, load["length_1d"], load["hbm_type"], load["zero_fill"], loads.ratio)
 
-        ld, st, misc = fields[LD], fields[ST], fields[MISC]
-        times = {
-            LD: by_value(load, ld["length_1d"], ld["hbm_type"], ld["zero_fill"], codes),
-            ST: by_value(
-                lambda n, access: timing.transfer_fs(n, HbmAccess(access), one),
-                st["length_1d"], st["hbm_type"],
-            ),
-            MISC: by_value(timing.misc_fs, misc["op"], misc["k"]),
-            SYS: np.full(len(fields[SYS]["wait"]), timing.cycles_to_fs(1), np.int64),
-        }  # fmt: skip
-        for unit in COMPUTE_UNITS:
-            found = fields[unit]
-            tags = use.density if len(found["k"]) == len(use.density) else np.zeros(0, np.int64)
-            times[unit] = by_value(
-                lambda k, sparse, tag, unit=unit: compute(unit, k, sparse, tag),
-                found["k"], found["sparse"], tags,
-            )  # fmt: skip
-        return times
+    def _store_times(self, store: Fields) -> Column:
+        def law(length: int, access: int) -> int:
+            return self._timing.transfer_fs(length, HbmAccess(access), Fraction(1))
+
+        return by_value(law, store["length_1d"], store["hbm_type"])
+
+    def _matrix_times(self, unit: Opcode, found: Fields, use: BufferUse, loads: Loads) -> Column:
+        """A sparse instruction takes the density of the weights that lie in its buffer."""
+
+        def law(k: int, sparse: int, tag: int) -> int:
+            density = loads.densities[tag] if sparse and tag >= 0 else Fraction(1)
+            return self._timing.compute_fs(unit, k, density)
+
+        return by_value(law, found["k"], found["sparse"], use.density)
 
     def _macs(self, unit: Opcode, found: Fields, use: BufferUse, loads: Loads) -> Fraction:
         """MACs the unit does, padding included, zeros left out where it skips them."""
@@ -159,6 +158,20 @@ class Decoder:
         for tag in np.unique(tags[tags >= 0]).tolist():
             total += int(k[tags == tag].sum()) * loads.densities[tag]
         return total
+
+
+def _matrix_unit(at: Mapping[Opcode, Column]) -> Opcode:
+    """The one of MM and MV that the segment uses: they lay out the buffers differently."""
+    if len(at[MM]) and len(at[MV]):
+        raise ProtocolError("a segment must use one of MM and MV, got both")
+    return MM if len(at[MM]) else MV
+
+
+def _stored(store: Fields, operator: Column, operators: int) -> tuple[Fraction, ...]:
+    """Bytes stored, by operator."""
+    totals = np.zeros(operators, np.int64)
+    np.add.at(totals, operator, store["length_1d"])
+    return tuple(Fraction(n) for n in totals.tolist())
 
 
 def _unroll_loops(fields: dict[Opcode, Fields]) -> None:
@@ -214,13 +227,6 @@ def _stream(
 
 
 _UNITS = {(unit, mask): token_units(unit, mask) for unit in Opcode for mask in range(32)}
-
-
-def _sums(values: Column, group: Column, groups: int) -> Column:
-    """Sum of ``values`` by group."""
-    totals = np.zeros(groups, np.int64)
-    np.add.at(totals, group, values)
-    return totals
 
 
 def _units(unit: Opcode, mask: int) -> tuple[Opcode, ...]:
