@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
@@ -50,6 +52,11 @@ class Config(BaseModel, metaclass=_ConfigMeta):
         frozen=True, strict=True, extra="forbid", validate_default=True, allow_inf_nan=False
     )
 
+    @property
+    def input_files(self) -> tuple[str, ...]:
+        """Files that the config names and whose content is part of it."""
+        return ()
+
     @field_validator("*", mode="before")
     @classmethod
     def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
@@ -58,7 +65,14 @@ class Config(BaseModel, metaclass=_ConfigMeta):
 
 
 def config_sha256(config: Config) -> str:
-    """Digest of every value, defaults included; the same on any machine and in any key order."""
+    """Digest of every value, defaults included, and of what its input files hold.
+
+    The same on any machine and in any key order; a file that can't be read counts by its name.
+    """
     values = config.model_dump(mode="json")
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256(text.encode())
+    for name in config.input_files:
+        with contextlib.suppress(OSError):
+            digest.update(Path(name).read_bytes())
+    return digest.hexdigest()

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.errors import WorkloadError
 from hwsim.laws.flightllm_core import ceil_div
 from hwsim.laws.flightllm_isa import MiscOp
 from hwsim.models.flightllm.block import Block
@@ -69,6 +70,7 @@ class MaskedAttention:
     mask: bytes
 
 
+BIAS_BYTES = 4
 Shape: TypeAlias = Linear | DecodeAttention | MaskedAttention | AppendKv | MiscRows | MiscColumns
 
 
@@ -276,12 +278,15 @@ class _Lowering:
     def _linear(self, operator: Operator, op: Gemm) -> Compiled:
         cfg = self._cfg
         region = self._memory.region(f"{op.name}.weight")
+        bias = op.bias or op.role in cfg.weights.biased
+        if bias:
+            self._check_bias(op)
         shape = Linear(
             rows=self._rows if self._prefill or self._rows > 1 else 0,
             k=op.k,
             n=op.n,
             tail=operator.tail,
-            bias=op.bias or op.role in cfg.weights.biased,
+            bias=bias,
             relu=operator.relu,
             density=region.density,
             sparse=cfg.sparse_dsp_chain and region.density < 1,
@@ -291,6 +296,15 @@ class _Lowering:
         )
         names = _named(weight=f"{op.name}.weight", bias=f"{op.name}.bias", output=_stored_in(op))
         return Compiled(operator, shape, names, region.stored_as)
+
+    def _check_bias(self, op: Gemm) -> None:
+        buffers = self._cfg.buffers
+        room = buffers.bias_depth * buffers.bias_row_bytes
+        if BIAS_BYTES * op.n > room:
+            raise WorkloadError(
+                f"op {op.index} {op.name!r}: its bias must fit machine.buffers.bias_depth x "
+                f"bias_row_bytes = {room} bytes, got {BIAS_BYTES * op.n}"
+            )
 
     def _attention(self, operator: Operator, op: Attention) -> Compiled:
         common: dict[str, Any] = {

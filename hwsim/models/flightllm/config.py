@@ -6,12 +6,12 @@ Ref: FlightLLM, FPGA'24, arXiv 2401.03868; the published values are in ``arch_co
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from hwsim.config import Bytes, BytesPerSecond, Config, Dollars, Hertz, Watts, quantity
-from hwsim.laws.flightllm_core import CoreGeometry
+from hwsim.laws.flightllm_core import CoreGeometry, ceil_div
 
 __all__ = [
     "GEMM_ROLES",
@@ -44,7 +44,9 @@ Bits = Literal[2, 3, 4, 5, 8]
 class CoreConfig(Config):
     """Parallelism of one core and the work one instruction starts."""
 
-    k_lanes: int = Field(16, ge=1)
+    k_lanes: ClassVar[int] = 16
+    """Elements of a block, which the instructions' K, the masks and the N:M blocks count in."""
+
     mm_lanes: int = Field(4096, ge=1)
     mm_rows: int = Field(128, ge=16)
     mm_columns: int = Field(16, ge=1)
@@ -86,7 +88,7 @@ class BuffersConfig(Config):
     a_tiles: int = Field(4, ge=1)
     b_tiles: int = Field(2, ge=1)
     metadata_tiles: int = Field(2, ge=1)
-    norm_rows: int = Field(16, ge=1)
+    norm_bytes: Bytes = quantity("64 KiB")
 
 
 class HbmConfig(Config):
@@ -172,7 +174,7 @@ class FlightLLMConfig(Config):
 
     clock: Hertz
     cores: int = Field(ge=1, le=64)
-    max_tokens: int = Field(ge=16)
+    max_tokens: int = Field(ge=16, le=32768)
     fidelity: Literal["lumped"] = "lumped"
     price: Dollars | None = None
 
@@ -201,6 +203,54 @@ class FlightLLMConfig(Config):
                 f"got {self.hbm.channels}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _columns_are_dealt_to_channels(self) -> Self:
+        dealt = self.hbm.channels_per_core * self.core.k_lanes
+        if self.core.mv_columns % dealt:
+            raise ValueError(
+                f"core.mv_columns must be a multiple of hbm.channels_per_core x "
+                f"{self.core.k_lanes} = {dealt}, got {self.core.mv_columns}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rows_divide_blocks(self) -> Self:
+        core, buffers = self.core, self.buffers
+        channel = core.mv_columns // self.hbm.channels_per_core * core.k_lanes
+        blocks = {"a_mv_row_bytes": channel, "b_mm_row_bytes": core.k_lanes * core.mm_columns}
+        for name, block in blocks.items():
+            row = getattr(buffers, name)
+            if not row or block % row:
+                raise ValueError(
+                    f"buffers.{name} must divide the {block} bytes of a block of K, got {row}"
+                )
+        for name in ("a_mm_row_bytes", "b_mv_row_bytes", "metadata_row_bytes", "bias_row_bytes"):
+            if not getattr(buffers, name):
+                raise ValueError(f"buffers.{name} must be at least 1 B, got 0")
+        return self
+
+    @model_validator(mode="after")
+    def _buckets_are_within_reach(self) -> Self:
+        for name in ("prefill", "decode"):
+            size = getattr(self.buckets, name)
+            if size > self.max_tokens:
+                raise ValueError(
+                    f"buckets.{name} must be at most max_tokens = {self.max_tokens}, got {size}"
+                )
+        return self
+
+    @property
+    def longest_program(self) -> int:
+        """The longest length a prefill program is made for: the last bucket may reach beyond."""
+        return ceil_div(self.max_tokens, self.buckets.prefill) * self.buckets.prefill
+
+    @property
+    def input_files(self) -> tuple[str, ...]:
+        """Files whose content is part of the machine."""
+        mask = self.attention.mask
+        files = (None if mask in ("published", "causal") else mask, self.weights.density_map)
+        return tuple(file for file in files if file is not None)
 
     @property
     def geometry(self) -> CoreGeometry:

@@ -12,10 +12,9 @@ artifact.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ from hwsim.laws.flightllm_isa import UNITS, Opcode
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.decoder import Decoder, Stream
 from hwsim.models.flightllm.labels import burst_label
-from hwsim.sim import Component, Counter, Event, In, Kernel, Out, Process, StageAccount, connect
+from hwsim.sim import Component, Counter, In, Kernel, Out, Process, StageAccount, connect
 
 __all__ = ["ExecutionUnit", "InstructionScheduler", "Segment", "SegmentTimes", "UnitTimes", "build"]
 
@@ -232,12 +231,3 @@ def build(kernel: Kernel, cfg: FlightLLMConfig, decoder: Decoder) -> Instruction
             if (name, other) == (Opcode.SYS, LD):
                 tokens.refill((None,))
     return scheduler
-
-
-def run_segment(
-    segments: Out[Segment], done: In[SegmentTimes], segment: Segment
-) -> Generator[Event, Any, SegmentTimes]:
-    """Have the core run one segment."""
-    yield segments.put(segment)
-    times: SegmentTimes = yield done.get()
-    return times

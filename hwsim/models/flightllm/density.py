@@ -6,6 +6,9 @@ blocks).
 
 from __future__ import annotations
 
+import io
+import zipfile
+import zlib
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +21,7 @@ from hwsim.errors import WorkloadError
 __all__ = ["ALLOWED_N", "DensityMaps"]
 
 ALLOWED_N = (0, 2, 4, 8, 16)
+DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 Blocks = NDArray[np.uint8]
 
 
@@ -42,9 +46,9 @@ class DensityMaps:
         if path is None:
             return cls({})
         try:
-            with np.load(Path(path), allow_pickle=False) as archive:
+            with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, AttributeError, EOFError, KeyError) as error:
+        except (OSError, ValueError, AttributeError, EOFError, KeyError, *DAMAGED) as error:
             raise WorkloadError(
                 f"{path}: weights.density_map must be an .npz file of integer arrays, got {error}"
             ) from error

@@ -10,7 +10,7 @@ that the authors' public artifact implements.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -26,9 +26,10 @@ from hwsim.workloads import (
     Norm,
     Op,
     Softmax,
+    Step,
 )
 
-__all__ = ["Fused", "Operator", "fuse"]
+__all__ = ["Fused", "Operator", "check_step", "fuse"]
 
 Fused: TypeAlias = Literal["rope", "add", "mul", "silu"]
 
@@ -45,10 +46,6 @@ class Operator:
     def ops(self) -> tuple[Op, ...]:
         """The main op, then the fused ones."""
         return (self.main, *self.fused)
-
-    def signature(self) -> Hashable:
-        """What the operator's work depends on."""
-        return tuple(op.signature() for op in self.ops)
 
     @property
     def softmax(self) -> bool:
@@ -86,7 +83,7 @@ def fuse(ops: Sequence[Op], *, on_chip: bool) -> Iterator[Operator]:
     start = 0
     while start < len(ops):
         main, end = ops[start], start + 1
-        while end < len(ops) and _rides(ops[end], main, on_chip=on_chip):
+        while end < len(ops) and _rides(ops[end], ops[start:end], on_chip=on_chip):
             end += 1
         if not _of_the_host(main):
             _check(main)
@@ -99,10 +96,12 @@ def _of_the_host(op: Op) -> bool:
     return isinstance(op, Embedding) or (isinstance(op, Elementwise) and op.role == "position")
 
 
-def _rides(op: Op, main: Op, *, on_chip: bool) -> bool:
-    """Whether ``op`` is fused with the ``main`` op before it."""
-    if isinstance(main, Gemm) and isinstance(op, Activation) and op.kind == "relu":
-        return True  # an output flag of the matrix unit, not an operation of the SFU
+def _rides(op: Op, operator: Sequence[Op], *, on_chip: bool) -> bool:
+    """Whether ``op`` is fused with the operator before it."""
+    main = operator[0]
+    if isinstance(op, Activation) and op.kind == "relu":
+        # an output flag of the matrix unit, not an operation of the SFU
+        return isinstance(main, Gemm) and len(operator) == 1
     if not on_chip:
         return False
     if isinstance(main, Gemm):
@@ -110,9 +109,39 @@ def _rides(op: Op, main: Op, *, on_chip: bool) -> bool:
     return isinstance(main, Attention) and main.kind == "scores" and isinstance(op, Softmax)
 
 
+def check_step(step: Step) -> None:
+    """Refuse a step of a user's trace that the schedules would run as something else.
+
+    Raises
+    ------
+    WorkloadError
+        For a prompt in chunks, rows that are not the step's, attention that is not causal.
+    """
+    whole = step.phase == "decode" or step.tokens % step.kv_length == 0
+    if not whole:
+        raise WorkloadError(
+            f"step {step.index}: a prefill must be of whole prompts, tokens a multiple of "
+            f"kv_length = {step.kv_length}, got {step.tokens}"
+        )
+    queries = step.kv_length if step.phase == "prefill" else 1
+    for op in step.ops:
+        if isinstance(op, Gemm):
+            _must(op, "m", op.m, step.tokens)
+        elif isinstance(op, Attention):
+            _must(op, "queries", op.queries, queries)
+            _must(op, "causal", op.causal or queries == 1, True)
+
+
+def _must(op: Op, name: str, got: int, wanted: int) -> None:
+    if got != wanted:
+        raise WorkloadError(
+            f"op {op.index} {op.name!r}: {name} must be {wanted} in this step, got {got}"
+        )
+
+
 def _check(op: Op) -> None:
     known = (Gemm, Attention, KvAppend, Norm, Softmax, Elementwise, Activation)
-    unknown = not isinstance(op, known) or (isinstance(op, Activation) and op.kind == "gelu")
+    unknown = not isinstance(op, known) or (isinstance(op, Activation) and op.kind != "silu")
     if unknown:
         kind = getattr(op, "kind", "")
         what = f"{type(op).__name__} {kind}".strip()

@@ -119,11 +119,15 @@ def _weight_macs(run: Run, step: StepRun) -> tuple[int, int]:
         for compiled in step.program.operators
         if isinstance(compiled.operator.main, Gemm)
     ]
-    regions = run.plan.memory
-    stored = (
-        op.m * round(op.k * op.n * regions.region(f"{op.name}.weight").density) for op in gemms
-    )
-    return sum(effective_macs(op) for op in gemms), sum(stored)
+    return sum(effective_macs(op) for op in gemms), sum(_macs(run, op) for op in gemms)
+
+
+def _macs(run: Run, op: Op) -> int:
+    """Effective MACs of an op, its weights as dense as the memory map says."""
+    if not isinstance(op, Gemm):
+        return effective_macs(op)
+    region = run.plan.memory.region(f"{op.name}.weight")
+    return op.m * round(op.k * op.n * region.density)
 
 
 def _phase(run: Run, phase: str) -> PhaseTotals:
@@ -207,8 +211,9 @@ def _decode_metrics(run: Run, phase: PhaseTotals) -> dict[str, Metric]:
         "decode_step_latency": Metric(run.steps[-1].elapsed_fs / FS_PER_SECOND, "s"),
         "time_per_output_token": Metric(phase.seconds / phase.steps, "s"),
         "throughput": Metric(throughput, "token/s"),
-        "tokens_per_joule": Metric(phase.tokens / phase.joules, "token/J"),
     }
+    if phase.joules:
+        found["tokens_per_joule"] = Metric(phase.tokens / phase.joules, "token/J")
     price = run.plan.config.price
     if price:
         found["throughput_per_1000_usd"] = Metric(throughput / (price / 1000), "token/s")
@@ -267,10 +272,10 @@ def _op_rows(run: Run, clock: Clock) -> Iterator[OpRow]:
     for done, step in zip(
         run.steps, run.plan.trace.steps(), strict=True
     ):  # ops made anew, not kept
-        yield from _step_rows(done, step.ops, clock)
+        yield from _step_rows(run, done, step.ops, clock)
 
 
-def _step_rows(step: StepRun, ops: Sequence[Op], clock: Clock) -> Iterator[OpRow]:
+def _step_rows(run: Run, step: StepRun, ops: Sequence[Op], clock: Clock) -> Iterator[OpRow]:
     place = 0
     for operator, times in zip(step.program.operators, step.times.operators, strict=True):
         first = operator.operator.positions.start
@@ -290,7 +295,7 @@ def _step_rows(step: StepRun, ops: Sequence[Op], clock: Clock) -> Iterator[OpRow
                 end_cycle=clock.cycle_at(step.start_fs + end),
                 bytes_read=round(times.bytes_read) if main else 0,
                 bytes_written=round(times.bytes_written) if main else 0,
-                macs=effective_macs(op),
+                macs=_macs(run, op),
                 bound_by=times.bound_by if main else "sfu",
             )
 

@@ -22,6 +22,7 @@ from hwsim.models.flightllm.masks import (
     load_mask,
 )
 from hwsim.models.flightllm.memory_map import MemoryMap
+from hwsim.models.flightllm.operators import check_step
 from hwsim.units import format_quantity
 from hwsim.workloads import Attention, Gemm, LlmWorkload, Numerics, Op, Step, Trace, TraceWorkload
 
@@ -117,17 +118,15 @@ def _stored(config: FlightLLMConfig, step: Step) -> Step:
 
 
 def numerics(config: FlightLLMConfig) -> Numerics:
-    """The trace's data types and densities as the machine stores weights."""
-    bits = 8 if not config.mixed_precision else config.weights.bits
-    dtype = f"int{bits}" if bits in (3, 4, 5, 8) else "int4"
+    """The densities of the weights as the machine stores them."""
     density = {role: float(config.density(role)) for role in GEMM_ROLES}
-    return Numerics.model_validate({"weights": dtype, "density": density})
+    return Numerics.model_validate({"density": density})
 
 
 def _survey(
     config: FlightLLMConfig, workload: LlmWorkload | TraceWorkload, trace: Trace
 ) -> tuple[int, int, tuple[Op, ...]]:
-    """Longest context, number of steps, first step's ops; refuses lengths beyond the machine's."""
+    """Longest context, number of steps, ops that need memory; refuses what can't run."""
     if isinstance(workload, LlmWorkload):
         longest = workload.scenario.attended
         steps = 1 + (
@@ -136,12 +135,13 @@ def _survey(
         _check_length(config, workload.name, longest)
         return longest, steps, tuple(next(trace.steps()).ops)
     longest, steps = 0, 0
-    first: tuple[Op, ...] = ()
+    tensors: dict[str, Op] = {}
     for step in trace.steps():
-        first = first if steps else tuple(step.ops)
+        check_step(step)
+        tensors |= {op.name: op for op in step.ops if isinstance(op, Gemm | Attention)}
         longest, steps = max(longest, step.kv_length), steps + 1
         _check_length(config, workload.name, longest)
-    return longest, steps, first
+    return longest, steps, tuple(tensors.values())
 
 
 def _check_length(config: FlightLLMConfig, name: str, longest: int) -> None:
@@ -170,7 +170,7 @@ def mask_of(config: FlightLLMConfig, ops: tuple[Op, ...]) -> BlockMask | None:
         return None
     layers = 1 + max(op.layer or 0 for op in attention)
     heads = attention[0].heads
-    blocks = ceil_div(config.max_tokens, BLOCK_TOKENS)
+    blocks = ceil_div(config.longest_program, BLOCK_TOKENS)
     if config.attention.mask == "causal":
         return causal_mask(layers, heads, blocks)
     if config.attention.mask == "published":
@@ -186,7 +186,7 @@ def _users_mask(config: FlightLLMConfig, layers: int, heads: int) -> BlockMask:
         raise WorkloadError(
             f"{path}: block_tokens must be a multiple of {lanes}, got {mask.block_tokens}"
         )
-    blocks = ceil_div(config.max_tokens, mask.block_tokens)
+    blocks = ceil_div(config.longest_program, mask.block_tokens)
     if (mask.layers, mask.heads) != (layers, heads) or mask.blocks < blocks:
         wanted = f"[{layers}, {heads}, {blocks}, {blocks}] or more blocks"
         raise WorkloadError(f"{path}: mask must have shape {wanted}, got {list(mask.kept.shape)}")

@@ -1,6 +1,6 @@
 """Energy from power states: a board draws static power always, and more while a unit works.
 
-Law: E = static x T + hbm x (LD + ST busy) + mpe x (MM + MV busy) + sfu x MISC busy.
+Law: E = static x T + hbm x min(LD + ST busy, T) + mpe x (MM + MV busy) + sfu x MISC busy.
 
 Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 6 (board power by the card's own sensor).
 """

@@ -40,7 +40,7 @@ class BufferUse:
 
 
 class _Buffer:
-    """Rows of one buffer: who last reads each, and which density lies there."""
+    """Rows of one buffer, which wrap: who last reads each, and which density begins there."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
@@ -50,11 +50,16 @@ class _Buffer:
     def fill(self, bank: int, rows: int, density: int) -> int:
         """Overwrite rows; gives the last reader they had."""
         self.density[bank] = density
-        return int(self.reader[bank : bank + rows].max(initial=-1))
+        past = bank + rows - self.depth
+        last = int(self.reader[bank : bank + rows].max(initial=-1))
+        return max(last, int(self.reader[:past].max())) if past > 0 else last
 
     def read(self, bank: int, rows: int, ordinal: int) -> None:
         """A computation reads rows."""
         self.reader[bank : bank + rows] = ordinal
+        past = bank + rows - self.depth
+        if past > 0:
+            self.reader[:past] = ordinal
 
 
 class Placed(NamedTuple):

@@ -28,9 +28,10 @@ class MiscRows:
 
 
 def misc_rows(cfg: FlightLLMConfig, op: MiscRows) -> Block:
-    """A load an operand, a MISC and a store for each row; ``norm_rows`` rows fit the buffer."""
+    """A load an operand, a MISC and a store for each row; ``norm_bytes`` of rows are in flight."""
     write = BlockWriter()
-    fits, k_blocks = cfg.buffers.norm_rows, ceil_div(op.width, cfg.geometry.k_lanes)
+    fits = max(1, cfg.buffers.norm_bytes // op.width)
+    k_blocks = ceil_div(op.width, cfg.geometry.k_lanes)
     for i in range(op.rows):
         bank = i % fits
         for operand in range(op.operands):

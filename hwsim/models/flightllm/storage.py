@@ -115,9 +115,12 @@ def _multiples(size: int, longest: int) -> Iterator[int]:
     yield from range(size, ceil_div(longest, size) * size + 1, size)
 
 
-def _step(plan: Plan, scenario: LlmScenario) -> Step:
+def _step(plan: Plan, **scenario: int | str) -> Step:
+    """A step of the workload's model and batch, of another length."""
     assert isinstance(plan.workload, LlmWorkload)
-    return next(build_trace(plan.workload.shape, scenario).steps())
+    batch = plan.workload.scenario.batch
+    built = LlmScenario.model_validate({**scenario, "batch": batch})
+    return next(build_trace(plan.workload.shape, built).steps())
 
 
 class _DecodeSizes:
@@ -131,8 +134,8 @@ class _DecodeSizes:
     def __getitem__(self, length: int) -> int:
         groups = ceil_div(length, self._group)
         if groups not in self._sizes:
-            scenario = LlmScenario(phase="decode_step", kv_length=groups * self._group)
-            program = self._plan.compiler.program(_step(self._plan, scenario))
+            step = _step(self._plan, phase="decode_step", kv_length=groups * self._group)
+            program = self._plan.compiler.program(step)
             self._sizes[groups] = self._plan.compiler.size_bytes(program)
         return self._sizes[groups]
 
@@ -143,8 +146,7 @@ class _PrefillSizes:
     def __init__(self, plan: Plan) -> None:
         self._cfg = plan.config
         self._length = plan.config.buckets.prefill
-        scenario = LlmScenario(phase="prefill", prompt_tokens=self._length)
-        program = plan.compiler.program(_step(plan, scenario))
+        program = plan.compiler.program(_step(plan, phase="prefill", prompt_tokens=self._length))
         self._rows: Counter[Linear | MiscRows] = Counter()
         self._attention: Counter[tuple[PrefillAttention, bytes]] = Counter()
         self._masks: dict[bytes, NDArray[np.bool_]] = {}
@@ -158,7 +160,7 @@ class _PrefillSizes:
         if isinstance(shape, Linear | MiscRows):
             self._rows[shape] += 1
         elif isinstance(shape, MaskedAttention):
-            whole = replace(shape.shape, tokens=self._cfg.max_tokens)
+            whole = replace(shape.shape, tokens=self._cfg.longest_program)
             for kept in fine_blocks(self._cfg, plan.compiler.mask, shape.layer, whole):
                 key = np.packbits(kept).tobytes()
                 self._masks[key] = kept

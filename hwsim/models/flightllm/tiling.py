@@ -79,7 +79,7 @@ def row_tiles(cfg: FlightLLMConfig, rows: int) -> Iterator[RowTile]:
 
 
 class Ring:
-    """Allocates runs of rows in a buffer, round and round, never across its end."""
+    """Allocates runs of rows in a buffer, round and round; addresses wrap at its end."""
 
     def __init__(self, depth: int) -> None:
         self._depth = depth
@@ -87,8 +87,8 @@ class Ring:
 
     def take(self, rows: int) -> int:
         """Address of the next ``rows`` rows."""
-        address = 0 if self._next + rows > self._depth else self._next
-        self._next = address + min(rows, self._depth)
+        address = self._next
+        self._next = (address + rows) % self._depth
         return address
 
 
@@ -135,7 +135,7 @@ def _metadata_uses(
 ) -> tuple[tuple[int, int, int], ...]:
     """Rows of the index buffer and of the block-count buffer that a block of K takes."""
     buffers = cfg.buffers
-    index_rows = ceil_div(index_bytes(column_blocks, op.density), buffers.metadata_row_bytes)
+    index_rows = ceil_div(index_bytes(column_blocks, op.density), buffers.metadata_row_bytes) or 1
     return (
         (index_rows, buffers.metadata_depth, buffers.metadata_tiles),
         (column_blocks, buffers.fsb_depth, buffers.metadata_tiles),

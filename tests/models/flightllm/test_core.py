@@ -345,6 +345,36 @@ def test_a_path_the_machine_does_not_have_is_refused(
         execute(cfg, words)
 
 
+@pytest.mark.parametrize("loops", [0, 1, 3])
+def test_the_loops_of_a_load_repeat_it(
+    cfg: FlightLLMConfig, execute: Execute, encoded: Encoded, edited: Edited, loops: int
+) -> None:
+    words = encoded(one_product())
+    times = execute(cfg, edited(words, LD, 0, loop_1d=loops))
+    assert times.units[LD].stream.hbm_bytes == (max(1, loops) * TILE_BYTES,)
+    alone = end(execute(cfg, words), LD)
+    assert end(times, LD) == pytest.approx(max(1, loops) * alone, abs=2)
+
+
+def test_loops_in_two_and_three_dimensions_multiply_and_are_for_the_b_buffer(
+    cfg: FlightLLMConfig, execute: Execute, encoded: Encoded, edited: Edited
+) -> None:
+    deep = {"loop_1d": 2, "loop_2d": 3, "loop_3d": 4, "length_1d": 64}
+    words = encoded(one_product())
+    times = execute(cfg, edited(words, LD, 0, mode=int(LoadMode.B), **deep))
+    assert times.units[LD].stream.hbm_bytes == (24 * 64,)
+    message = "LD 0: mode must be B with 2-D or 3-D loops, got A"
+    with pytest.raises(ProtocolError, match=f"^{re.escape(message)}$"):
+        execute(cfg, edited(words, LD, 0, **deep))
+
+
+def test_the_loop_of_a_store_repeats_it(
+    cfg: FlightLLMConfig, execute: Execute, encoded: Encoded, edited: Edited
+) -> None:
+    times = execute(cfg, edited(encoded(one_product()), ST, 0, loop_1d=5))
+    assert times.units[ST].stream.hbm_bytes == (5 * 512,)
+
+
 def test_a_zero_fill_takes_on_chip_cycles_and_no_hbm_bytes(
     cfg: FlightLLMConfig, execute: Execute, encoded: Encoded, edited: Edited, timing: LumpedTiming
 ) -> None:
