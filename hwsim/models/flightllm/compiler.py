@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.errors import WorkloadError
+from hwsim.errors import ProtocolError, WorkloadError
 from hwsim.laws.flightllm_core import ceil_div
 from hwsim.laws.flightllm_isa import MiscOp
 from hwsim.models.flightllm.block import Block
@@ -182,13 +182,18 @@ class Compiler:
 
     def segment(self, part: Part) -> Segment:
         """The instruction words of a part, bound to its layer's tensors."""
-        words = [
-            self.block(compiled).encode(
-                {slot: self._memory.base(name) for slot, name in compiled.tensors.items()}
-            )
-            for compiled in part.operators
-        ]
+        words = [self._words(compiled) for compiled in part.operators]
         return Segment(np.concatenate(words), tuple(c.held_back for c in part.operators))
+
+    def _words(self, compiled: Compiled) -> NDArray[np.uint32]:
+        bases = {slot: self._memory.base(name) for slot, name in compiled.tensors.items()}
+        try:
+            return self.block(compiled).encode(bases)
+        except ProtocolError as error:
+            op = compiled.operator.main
+            raise WorkloadError(
+                f"op {op.index} {op.name!r} is too large for an instruction: {error}"
+            ) from error
 
     def size_bytes(self, program: Program) -> int:
         """Bytes of the encoded program."""
@@ -236,7 +241,7 @@ def fine_blocks(
     fine = np.repeat(np.repeat(kept, scale, axis=1), scale, axis=2)[:, :blocks, :blocks]
     if shape.window is not None:
         rows, columns = np.ogrid[:blocks, :blocks]
-        fine = fine & (rows - columns <= ceil_div(shape.window, core.k_lanes))
+        fine = fine & (rows - columns <= ceil_div(shape.window - 1, core.k_lanes))
     return np.ascontiguousarray(fine)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import ProtocolError
-from hwsim.laws.flightllm_isa import UNITS, Opcode
+from hwsim.laws.flightllm_isa import UNITS, LoadMode, Opcode
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.decoder import Decoder, Stream
 from hwsim.models.flightllm.labels import burst_label
@@ -210,13 +210,17 @@ def _overrun(segment: Segment, units: dict[Opcode, UnitTimes]) -> int:
     early = np.where(load.starts < free_at, stream.buffer_bytes, 0) + stream.excess_bytes
     held = np.array(segment.held_back, bool)[stream.operator]
     for i in np.flatnonzero((early > 0) & held)[:1].tolist():
-        name = burst_label(LD, int(stream.label[i]))
-        raise ProtocolError(
-            f"buffer {name.removeprefix('load ')}: "
-            f"instruction {int(stream.first[i])} of the segment "
-            f"(LD) overwrites {int(early[i])} bytes that are still to be read"
-        )
+        raise ProtocolError(_overrun_message(stream, i, int(early[i])))
     return int(early.sum())
+
+
+def _overrun_message(stream: Stream, burst: int, bytes_: int) -> str:
+    load = int(stream.suspect[burst])
+    buffer = LoadMode(int(stream.modes[load])).name
+    where = f"buffer {buffer}: LD {load} of the segment"
+    if stream.excess_bytes[burst]:
+        return f"{where} loads {int(stream.excess_bytes[burst])} bytes more than the buffer holds"
+    return f"{where} overwrites {bytes_} bytes that are still to be read"
 
 
 def build(kernel: Kernel, cfg: FlightLLMConfig, decoder: Decoder) -> InstructionScheduler:

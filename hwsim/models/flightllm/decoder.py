@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import ProtocolError
-from hwsim.laws.flightllm_isa import HbmAccess, LoadMode, Opcode, token_units
+from hwsim.laws.flightllm_isa import HbmAccess, LoadMode, MiscOp, Opcode, token_units
 from hwsim.models.flightllm import isa
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.loads import Loads, loaded
@@ -48,8 +48,9 @@ class Stream:
     Columns have a row a burst: ``operator`` (ordinal in the segment), ``label`` (what to call it in
     a timeline: load mode, K or MISC operation), ``first`` (its first instruction), ``buffer_bytes``
     loaded into A or B, ``guard`` (a computation's ordinal in its unit, see :mod:`.residency`),
-    ``excess_bytes``. ``begins`` is the ordinal of a burst's first instruction in its unit;
-    ``hbm_bytes`` has an entry an operator.
+    ``excess_bytes``, ``suspect`` (ordinal of its first load that has either). ``begins`` is the
+    ordinal of a burst's first instruction in its unit; ``hbm_bytes`` has an entry an operator and
+    ``modes`` one a load. Of units other than LD, what concerns loads is empty.
     """
 
     unit: Opcode
@@ -64,6 +65,8 @@ class Stream:
     buffer_bytes: Column
     guard: Column
     excess_bytes: Column
+    suspect: Column
+    modes: Column
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class Decoder:
         order, encoded = isa.split(words)
         fields = {unit: isa.decode(unit, encoded[unit]) for unit in Opcode}
         _unroll_loops(fields)
+        _check_operations(fields[MISC])
         at = {unit: np.flatnonzero(order == unit) for unit in Opcode}
         ordinal = np.cumsum(order == SYS) - (order == SYS)
         matrix = _matrix_unit(at)
@@ -174,6 +178,15 @@ def _stored(store: Fields, operator: Column, operators: int) -> tuple[Fraction, 
     return tuple(Fraction(n) for n in totals.tolist())
 
 
+def _check_operations(misc: Fields) -> None:
+    strangers = np.flatnonzero(misc["op"] > max(MiscOp))
+    if strangers.size:
+        index = int(strangers[0])
+        raise ProtocolError(
+            f"MISC {index}: op must be at most {int(max(MiscOp))}, got {int(misc['op'][index])}"
+        )
+
+
 def _unroll_loops(fields: dict[Opcode, Fields]) -> None:
     """Make ``length_1d`` the whole of a transfer: segments times loops; 0 loops are one."""
     load, store = fields[LD], fields[ST]
@@ -223,7 +236,18 @@ def _stream(
         buffer_bytes=np.add.reduceat(fields["length_1d"] * on_chip, starts) if loads else empty,
         guard=np.maximum.reduceat(use.guard, starts) if loads else empty,
         excess_bytes=np.add.reduceat(use.excess_bytes, starts) if loads else empty,
+        suspect=_suspects(use, starts) if loads else empty,
+        modes=fields["mode"] if loads else empty,
     )
+
+
+def _suspects(use: BufferUse, starts: Column) -> Column:
+    """The first load of each burst with a guard or an excess; the burst's own first if none."""
+    found = np.flatnonzero((use.guard >= 0) | (use.excess_bytes > 0))
+    place = np.searchsorted(found, starts)
+    first = np.append(found, len(use.guard))[place]
+    stops = np.append(starts[1:], len(use.guard))
+    return np.where(first < stops, first, starts)
 
 
 _UNITS = {(unit, mask): token_units(unit, mask) for unit in Opcode for mask in range(32)}

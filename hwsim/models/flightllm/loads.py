@@ -48,7 +48,9 @@ class Loads:
 def loaded(cfg: FlightLLMConfig, memory: MemoryMap, load: Fields) -> Loads:
     """Look up every load of a segment in the memory map."""
     weights = (load["mode"] == LoadMode.A) | (load["mode"] == LoadMode.B)
-    where = np.where(weights & (load["zero_fill"] == 0), memory.lookup(load["hbm_addr"]), -1)
+    fetched = np.flatnonzero(weights & (load["zero_fill"] == 0) & (load["length_1d"] > 0))
+    where = np.full(len(weights), -1, np.int64)
+    where[fetched] = memory.lookup(load["hbm_addr"][fetched])
     found = Loads(
         np.full(len(where), -1, np.int64), [], np.zeros(len(where), np.int64), [Fraction(1)]
     )

@@ -19,7 +19,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.errors import WorkloadError
+from hwsim.errors import ProtocolError, WorkloadError
 from hwsim.laws.flightllm_core import ceil_div
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.density import DensityMaps
@@ -29,7 +29,6 @@ from hwsim.workloads import Attention, Gemm, KvAppend, Op
 __all__ = ["MemoryMap", "Region", "block_bytes", "cache_name", "key_cache", "value_cache"]
 
 ALIGN = 4096
-SCRATCH_BYTES = 1 << 26
 BLOCK_WEIGHTS = 256
 ADDRESS_BITS = 34
 
@@ -87,14 +86,14 @@ class Region:
 
 
 class MemoryMap:
-    """All regions of a workload, in the order of a step's ops, and scratch space before them."""
+    """All regions of a workload, in the order of a step's ops, and scratch space after them."""
 
     def __init__(
         self, cfg: FlightLLMConfig, ops: tuple[Op, ...], kv_positions: int, maps: DensityMaps
     ) -> None:
         self.regions: list[Region] = []
         self._by_name: dict[str, Region] = {}
-        self._end = SCRATCH_BYTES
+        self._end = 0
         for op in ops:
             if isinstance(op, Gemm):
                 self._add(_weights(cfg, op, self._end, maps))
@@ -103,6 +102,7 @@ class MemoryMap:
             elif isinstance(op, Attention):
                 self._add(_cache(cfg, op, self._end, kv_positions))
         self._starts = np.array([region.base for region in self.regions], np.int64)
+        self._stops = np.array([region.base + region.size for region in self.regions], np.int64)
         if self._end >> ADDRESS_BITS:
             raise WorkloadError(
                 f"model must fit the instructions' {ADDRESS_BITS}-bit HBM addresses, "
@@ -121,7 +121,7 @@ class MemoryMap:
     def base(self, name: str) -> int:
         """Address of a tensor; what has no region of its own lies in scratch space."""
         region = self._by_name.get(name)
-        return region.base if region else 0
+        return region.base if region else self._end
 
     @property
     def stored_bytes(self) -> Fraction:
@@ -129,8 +129,23 @@ class MemoryMap:
         return sum((region.stored for region in self.regions), Fraction(0))
 
     def lookup(self, addresses: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Index into :attr:`regions` of each address, -1 for scratch space."""
-        return np.searchsorted(self._starts, addresses, side="right").astype(np.int64) - 1
+        """Index into :attr:`regions` of each address, -1 for scratch space.
+
+        Raises
+        ------
+        ProtocolError
+            For an address between a tensor's end and the next tensor.
+        """
+        index = np.searchsorted(self._starts, addresses, side="right").astype(np.int64) - 1
+        astray = np.flatnonzero((addresses >= self._stops[index]) & (addresses < self._end))
+        if astray.size:
+            first = int(astray[0])
+            name = self.regions[int(index[first])].name
+            raise ProtocolError(
+                f"hbm_addr must lie in a tensor, got {int(addresses[first])} beyond {name}"
+            )
+        index[addresses >= self._end] = -1
+        return index
 
 
 def _weights(cfg: FlightLLMConfig, op: Gemm, base: int, maps: DensityMaps) -> Region:

@@ -17,6 +17,7 @@ from hwsim.models.flightllm.core import ExecutionUnit
 from hwsim.models.flightllm.figures import figures_of, tables_of
 from hwsim.models.flightllm.power import energy_joules
 from hwsim.models.flightllm.run import Run, StepRun
+from hwsim.models.flightllm.times import OperatorTimes
 from hwsim.sim import Clock
 from hwsim.sim.outcome import Metric, OpRow, Outcome, Phase, StageCycles
 from hwsim.sim.stage import StageTimes
@@ -267,20 +268,37 @@ def _bound_by(run: Run) -> dict[str, float]:
     return {name: time / total for name, time in ranked}
 
 
+class _Moved:
+    """Running totals of bytes: rounded as totals, so that the rows add up to the metric."""
+
+    def __init__(self) -> None:
+        self._read = self._written = Fraction(0)
+
+    def count(self, times: OperatorTimes) -> tuple[int, int]:
+        """Whole bytes read and written by one more operator."""
+        read, written = round(self._read), round(self._written)
+        self._read += times.bytes_read
+        self._written += times.bytes_written
+        return round(self._read) - read, round(self._written) - written
+
+
 def _op_rows(run: Run, clock: Clock) -> Iterator[OpRow]:
     """A row for each op of the trace, in order."""
-    for done, step in zip(
-        run.steps, run.plan.trace.steps(), strict=True
-    ):  # ops made anew, not kept
-        yield from _step_rows(run, done, step.ops, clock)
+    moved = _Moved()
+    steps = run.plan.trace.steps()  # ops made anew, not kept
+    for done, step in zip(run.steps, steps, strict=True):
+        yield from _step_rows(run, done, step.ops, clock, moved)
 
 
-def _step_rows(run: Run, step: StepRun, ops: Sequence[Op], clock: Clock) -> Iterator[OpRow]:
+def _step_rows(
+    run: Run, step: StepRun, ops: Sequence[Op], clock: Clock, moved: _Moved
+) -> Iterator[OpRow]:
     place = 0
     for operator, times in zip(step.program.operators, step.times.operators, strict=True):
         first = operator.operator.positions.start
         yield from (_host_row(ops[i], step, clock) for i in range(place, first))
         place = operator.operator.positions.stop
+        read, written = moved.count(times)
         for i in operator.operator.positions:
             main = i == first
             start, end = (times.start_fs, times.end_fs) if main else times.tail
@@ -293,8 +311,8 @@ def _step_rows(run: Run, step: StepRun, ops: Sequence[Op], clock: Clock) -> Iter
                 layer=op.layer,
                 start_cycle=clock.cycle_at(step.start_fs + start),
                 end_cycle=clock.cycle_at(step.start_fs + end),
-                bytes_read=round(times.bytes_read) if main else 0,
-                bytes_written=round(times.bytes_written) if main else 0,
+                bytes_read=read if main else 0,
+                bytes_written=written if main else 0,
                 macs=_macs(run, op),
                 bound_by=times.bound_by if main else "sfu",
             )

@@ -1,0 +1,100 @@
+"""The run's own books, and what replay may take for the same work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwsim.errors import InvariantError, ProtocolError
+from hwsim.models.flightllm import outcome as outcome_module
+from hwsim.models.flightllm.plan import Plan
+from hwsim.run import load
+from hwsim.sim.outcome import Outcome, SimOptions
+
+Run = Callable[..., Outcome]
+Plans = Callable[..., Plan]
+STEP = ("workload.phase=decode_step", "workload.kv_length=100")
+
+
+def test_a_machine_that_does_less_than_the_trace_is_an_error(
+    run: Run, small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trace's weights counted twice stand for a machine that skips half of them."""
+    counted = outcome_module._macs
+    monkeypatch.setattr(outcome_module, "_macs", lambda run, op: 2 * counted(run, op))
+    with pytest.raises(InvariantError, match=r"^executed MACs must be at least the trace's \d+ on"):
+        run("u280", small, *STEP)
+
+
+def test_bytes_of_the_op_rows_add_up_to_the_metrics(run: Run, small: str) -> None:
+    found = run("u280", small, "workload.prompt_tokens=30", "workload.output_tokens=20")
+    rows = list(found.ops())
+    assert sum(row.bytes_read for row in rows) == found.metrics["bytes_read"].value
+    assert sum(row.bytes_written for row in rows) == found.metrics["bytes_written"].value
+
+
+def test_layers_of_equal_mean_density_are_not_the_same_work(
+    plan: Plans, small: str, tmp_path: Path
+) -> None:
+    """Replay must tell apart two maps with the same mean and another layout."""
+    step = next(plan("u280", small, *STEP).trace.steps())
+    op = next(op for op in step.ops if op.name == "layers.0.q_proj")
+    upper = np.zeros((op.k // 16, op.n // 16), np.uint8)
+    upper[: len(upper) // 2] = 16
+    path = tmp_path / "maps.npz"
+    np.savez(path, **{"layers.0.q_proj": upper, "layers.1.q_proj": upper[::-1]})
+    made = plan("u280", small, *STEP, f"machine.weights.density_map={path}")
+    keys = {
+        compiled.operator.main.name: compiled.key
+        for compiled in made.program(next(made.trace.steps())).operators
+    }
+    assert keys["layers.0.q_proj"] != keys["layers.1.q_proj"]
+
+
+def test_a_bucket_beyond_a_group_reads_the_same_for_every_prompt_in_it(
+    run: Run, small: str
+) -> None:
+    """A program addresses its whole bucket, however short the prompt is."""
+    bucket = ("machine.buckets.prefill=1024", "workload.phase=prefill")
+    short = run("vhk158", small, *bucket, "workload.prompt_tokens=100")
+    long = run("vhk158", small, *bucket, "workload.prompt_tokens=1000")
+    assert short.metrics["bytes_read"] == long.metrics["bytes_read"]
+    assert short.metrics["latency"] == long.metrics["latency"]
+
+
+def test_an_address_between_tensors_is_a_protocol_error(plan: Plans, small: str) -> None:
+    memory = plan("u280", small, *STEP).memory
+    gaps = [r for r, n in zip(memory.regions, memory.regions[1:], strict=False)
+            if r.base + r.size < n.base]  # fmt: skip
+    assert gaps
+    astray = np.array([gaps[0].base + gaps[0].size], np.int64)
+    with pytest.raises(ProtocolError, match=r"^hbm_addr must lie in a tensor, got \d+ beyond "):
+        memory.lookup(astray)
+
+
+def test_the_window_decides_where_the_run_began_does_not(tmp_path: Path) -> None:
+    """Position 101 of a window of 100 costs the same in a run and alone."""
+    import json
+
+    from hwsim.models.flightllm.system import simulate
+
+    model = {
+        "model_type": "mistral", "hidden_size": 512, "intermediate_size": 1024,
+        "num_hidden_layers": 2, "num_attention_heads": 8, "num_key_value_heads": 2,
+        "vocab_size": 1024, "max_position_embeddings": 4096, "sliding_window": 100,
+        "hidden_act": "silu", "rms_norm_eps": 1e-5,
+    }  # fmt: skip
+    path = tmp_path / "windowed.json"
+    path.write_text(json.dumps(model))
+
+    def last_step(*words: str) -> float:
+        machine, work = load("flightllm/u280", str(path), words)
+        found = simulate(machine.config, work, SimOptions())  # type: ignore[arg-type]
+        return float(found.metrics["decode_step_latency"].value)
+
+    alone = last_step("workload.phase=decode_step", "workload.kv_length=101")
+    in_run = last_step("workload.prompt_tokens=97", "workload.output_tokens=4")
+    assert in_run == alone
