@@ -184,7 +184,7 @@ class FlightLLMConfig(Config):
     length_adaptive_compilation: bool = True
     count_metadata: bool = False
 
-    token_counter_depth: int = Field(65536, ge=256)
+    token_counter_depth: int = Field(65536, ge=1)
     core: CoreConfig = CoreConfig()
     buffers: BuffersConfig = BuffersConfig()
     hbm: HbmConfig

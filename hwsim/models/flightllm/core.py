@@ -215,9 +215,8 @@ def _overrun(segment: Segment, units: dict[Opcode, UnitTimes]) -> int:
 
 
 def _overrun_message(stream: Stream, burst: int, bytes_: int) -> str:
-    load = int(stream.suspect[burst])
-    buffer = LoadMode(int(stream.modes[load])).name
-    where = f"buffer {buffer}: LD {load} of the segment"
+    buffer = LoadMode(int(stream.suspect_mode[burst])).name
+    where = f"buffer {buffer}: instruction {int(stream.suspect[burst])} of the segment (LD)"
     if stream.excess_bytes[burst]:
         return f"{where} loads {int(stream.excess_bytes[burst])} bytes more than the buffer holds"
     return f"{where} overwrites {bytes_} bytes that are still to be read"

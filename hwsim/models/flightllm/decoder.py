@@ -48,9 +48,9 @@ class Stream:
     Columns have a row a burst: ``operator`` (ordinal in the segment), ``label`` (what to call it in
     a timeline: load mode, K or MISC operation), ``first`` (its first instruction), ``buffer_bytes``
     loaded into A or B, ``guard`` (a computation's ordinal in its unit, see :mod:`.residency`),
-    ``excess_bytes``, ``suspect`` (ordinal of its first load that has either). ``begins`` is the
-    ordinal of a burst's first instruction in its unit; ``hbm_bytes`` has an entry an operator and
-    ``modes`` one a load. Of units other than LD, what concerns loads is empty.
+    ``excess_bytes``, ``suspect`` and ``suspect_mode`` (place in the program and mode of its first
+    load that has either). ``begins`` is the ordinal of a burst's first instruction in its unit;
+    ``hbm_bytes`` has an entry an operator. Of units other than LD, what concerns loads is empty.
     """
 
     unit: Opcode
@@ -66,7 +66,7 @@ class Stream:
     guard: Column
     excess_bytes: Column
     suspect: Column
-    modes: Column
+    suspect_mode: Column
 
 
 @dataclass(frozen=True)
@@ -222,6 +222,7 @@ def _stream(
     empty = np.zeros(0, np.int64)
     into = {LD: "mode", MM: "k", MV: "k", MISC: "op"}.get(unit)
     loads = unit is LD and n > 0
+    suspects = _suspects(use, starts) if loads else empty
     on_chip = np.isin(fields["mode"], (LoadMode.A, LoadMode.B)) if unit is LD else empty
     return Stream(
         unit=unit,
@@ -236,8 +237,8 @@ def _stream(
         buffer_bytes=np.add.reduceat(fields["length_1d"] * on_chip, starts) if loads else empty,
         guard=np.maximum.reduceat(use.guard, starts) if loads else empty,
         excess_bytes=np.add.reduceat(use.excess_bytes, starts) if loads else empty,
-        suspect=_suspects(use, starts) if loads else empty,
-        modes=fields["mode"] if loads else empty,
+        suspect=decoded.at[suspects] if loads else empty,
+        suspect_mode=fields["mode"][suspects] if loads else empty,
     )
 
 

@@ -137,6 +137,8 @@ class MemoryMap:
             For an address between a tensor's end and the next tensor.
         """
         index = np.searchsorted(self._starts, addresses, side="right").astype(np.int64) - 1
+        if not self.regions:
+            return index
         astray = np.flatnonzero((addresses >= self._stops[index]) & (addresses < self._end))
         if astray.size:
             first = int(astray[0])

@@ -280,7 +280,7 @@ def test_a_load_larger_than_its_buffer_overruns_it_whenever_it_comes(
 ) -> None:
     rows, row_bytes = cfg.buffers.a_depth, cfg.buffers.a_mv_row_bytes
     assert execute(cfg, encoded(one_product(length=rows * row_bytes))).overrun_bytes == 0
-    with pytest.raises(ProtocolError, match=r"^buffer A: instruction 0 .* overwrites 128 bytes"):
+    with pytest.raises(ProtocolError, match=r"^buffer A: instruction 0 .* loads 128 bytes more"):
         execute(cfg, encoded(one_product(length=(rows + 1) * row_bytes)))
 
 

@@ -279,7 +279,9 @@ def mixed_map(config: Callable[..., FlightLLMConfig]) -> MapCase:
 
 
 def bound(block: Block, memory: MemoryMap) -> Words:
-    slots = dict.fromkeys(block.slots, 0) | {"weight": memory.base("layers.0.gate_proj.weight")}
+    slots = dict.fromkeys(block.slots, memory.base("")) | {
+        "weight": memory.base("layers.0.gate_proj.weight")
+    }
     return block.encode(slots)
 
 
