@@ -26,7 +26,7 @@ def test_a_machine_that_does_less_than_the_trace_is_an_error(
     counted = outcome_module._macs
     monkeypatch.setattr(outcome_module, "_macs", lambda run, op: 2 * counted(run, op))
     with pytest.raises(InvariantError, match=r"^executed MACs must be at least the trace's \d+ on"):
-        run("u280", small, *STEP)
+        run("u280", small, "workload.phase=decode_step", "workload.kv_length=77")
 
 
 def test_bytes_of_the_op_rows_add_up_to_the_metrics(run: Run, small: str) -> None:
