@@ -177,9 +177,14 @@ def _metadata_bytes(cfg: FlightLLMConfig, blocks: int, density: Fraction) -> int
 
 
 def _cache(cfg: FlightLLMConfig, op: Attention, base: int, positions: int) -> Region:
-    """Room for whole groups of columns, as they are loaded; what is stored is counted exactly."""
-    width, group = op.kv_heads * op.head_dim * op.batch, cfg.core.mv_columns
-    size = width * ceil_div(positions, group) * group
+    """Room for whole buckets and groups of columns, as programs address them.
+
+    What is stored is counted exactly.
+    """
+    width, sizes = op.kv_heads * op.head_dim * op.batch, (cfg.buckets.prefill, cfg.buckets.decode)
+    bucket = max(ceil_div(positions, size) * size for size in sizes)
+    group = cfg.core.mv_columns
+    size = width * ceil_div(bucket, group) * group
     return Region(name=cache_name(op), base=base, size=size, stored=Fraction(width * positions))
 
 

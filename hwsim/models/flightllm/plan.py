@@ -11,7 +11,7 @@ from math import ceil
 
 from hwsim.errors import WorkloadError
 from hwsim.laws.flightllm_core import ceil_div
-from hwsim.models.flightllm.compiler import Compiler, Program, round_up
+from hwsim.models.flightllm.compiler import Compiler, Program
 from hwsim.models.flightllm.config import GEMM_ROLES, FlightLLMConfig
 from hwsim.models.flightllm.density import DensityMaps
 from hwsim.models.flightllm.masks import (
@@ -95,7 +95,7 @@ def plan_of(config: FlightLLMConfig, workload: LlmWorkload | TraceWorkload) -> P
     trace = _stored_trace(config, workload)
     longest, steps, first = _survey(config, workload, trace)
     maps = DensityMaps.load(config.weights.density_map)
-    memory = MemoryMap(config, first, _programmed(config, longest), maps)
+    memory = MemoryMap(config, first, longest, maps)
     _check_capacity(config, workload, memory)
     mask = mask_of(config, first)
     return Plan(config, workload, trace, memory, Compiler(config, memory, mask), steps)
@@ -144,13 +144,6 @@ def _survey(
         longest, steps = max(longest, step.kv_length), steps + 1
         _check_length(config, workload.name, longest)
     return longest, steps, tuple(tensors.values())
-
-
-def _programmed(config: FlightLLMConfig, longest: int) -> int:
-    """Positions that the programs of the longest context address: whole buckets."""
-    if not config.length_adaptive_compilation:
-        return longest
-    return max(round_up(longest, size) for size in (config.buckets.prefill, config.buckets.decode))
 
 
 def _check_length(config: FlightLLMConfig, name: str, longest: int) -> None:
