@@ -82,11 +82,10 @@ class Schedule:
         self.free = dict.fromkeys(UNITS, 0)
         self.busy = dict.fromkeys(UNITS, 0)
         self.count = dict.fromkeys(UNITS, 0)
-        self.stored_bytes = 0
+        self.stored_bytes, self._after_barrier = 0, False
         self._loads: Counter[tuple[str, Size]] = Counter()
         self.mix: Counter[tuple[str, str, int]] = Counter()
         self._tokens: defaultdict[tuple[str, str], deque[int]] = defaultdict(deque)
-        self._after_barrier = False
         self._transfer, self._cycles = cache(machine.transfer), cache(machine.cycles)
 
     @property
