@@ -32,7 +32,8 @@ from hwsim.config import (
 )
 from hwsim.errors import ConfigError, InvariantError, Problem, WorkloadError
 from hwsim.models.registry import SystemEntry, systems
-from hwsim.sim.outcome import UNITS, Metric, Outcome, SimOptions
+from hwsim.outcome import Metric, Outcome, SimOptions
+from hwsim.units import METRIC_UNITS
 from hwsim.workloads import LlmWorkload, TraceWorkload, load_workload
 
 __all__ = [
@@ -238,8 +239,8 @@ def _broken_metrics(metrics: Mapping[str, Metric]) -> Iterator[str]:
     for name, metric in metrics.items():
         if not math.isfinite(metric.value):
             yield f"metric {name} must be finite, got {metric.value}"
-        if metric.unit not in UNITS:
-            yield f"metric {name} must have a unit of {' '.join(UNITS)}, got {metric.unit!r}"
+        if metric.unit not in METRIC_UNITS:
+            yield f"metric {name} must have a unit of {' '.join(METRIC_UNITS)}, got {metric.unit!r}"
         if name.endswith("_utilization") and not 0 <= metric.value <= 1:
             yield f"metric {name} must be between 0 and 1, got {metric.value}"
 

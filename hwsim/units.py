@@ -15,7 +15,9 @@ from typing import Final, Literal, get_args
 
 __all__ = [
     "FS_PER_SECOND",
+    "METRIC_UNITS",
     "UNITS",
+    "MetricUnit",
     "Unit",
     "example",
     "format_quantity",
@@ -28,6 +30,11 @@ __all__ = [
 
 Unit = Literal["Hz", "B", "B/s", "s", "W", "J", "USD", "op/s", "FLOP/s"]
 UNITS: Final[tuple[Unit, ...]] = get_args(Unit)
+"""What a value in a machine file is given in."""
+
+MetricUnit = Literal["s", "B", "J", "W", "1", "cycle", "token/s", "token/J", "op/s", "B/s"]
+METRIC_UNITS: Final[tuple[MetricUnit, ...]] = get_args(MetricUnit)
+"""What a result or a statistic is given in."""
 
 FS_PER_SECOND: Final = 10**15
 LEAST: Final = Fraction(1, 10**21)

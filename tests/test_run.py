@@ -11,7 +11,7 @@ import pytest
 
 from hwsim import run
 from hwsim.errors import InvariantError
-from hwsim.sim.outcome import Metric, Outcome, Phase, StageCycles
+from hwsim.outcome import Metric, Outcome, Phase, StageCycles
 
 HONEST = Outcome(
     metrics={

@@ -12,7 +12,7 @@ import pytest
 from hwsim.config import build, read_toml
 from hwsim.errors import ConfigError
 from hwsim.models.registry import SystemEntry, systems
-from hwsim.sim.outcome import Metric, Outcome, Phase, StageCycles, TableData
+from hwsim.outcome import Metric, Outcome, Phase, StageCycles, TableData
 from hwsim.validate import Paper, Validation, Verdict, evaluate, judging, read_paper
 
 ENTRY = SystemEntry("toy", "A toy", "hwsim_toy_claims", "a:b", "a:b", ("llm",))

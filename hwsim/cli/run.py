@@ -35,9 +35,9 @@ def run(
     ] = 0,
 ) -> None:
     """Simulate a workload on a machine and write the report."""
+    from hwsim.outcome import SimOptions
     from hwsim.report import check_run_folder
     from hwsim.run import simulate
-    from hwsim.sim.outcome import SimOptions
 
     written = out is not None or not json
     if timeline and not written:

@@ -16,7 +16,7 @@ from hwsim.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from hwsim.config import Config
-    from hwsim.sim.outcome import Outcome, SimOptions
+    from hwsim.outcome import Outcome, SimOptions
 
     Simulate = Callable[[Any, Any, SimOptions], Outcome]
 
@@ -28,7 +28,7 @@ class SystemEntry:
     """Where a system's parts are, as ``module:attribute``, imported on first use.
 
     ``config`` names the machine's config class, ``simulate`` a function of (config, workload,
-    :class:`~hwsim.sim.outcome.SimOptions`) giving an :class:`~hwsim.sim.outcome.Outcome`,
+    :class:`~hwsim.outcome.SimOptions`) giving an :class:`~hwsim.outcome.Outcome`,
     ``program`` (for systems that run instruction programs) one that builds them, ``benchmarks`` the
     system's own speed figures.
     """

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hwsim.outcome import FigureSpec, TableData
 from hwsim.report.figures import Numbers, column, legend_above, numbers
 from hwsim.report.scale import Scale, axis_scale
 from hwsim.report.style import INK, WIDTH_INCHES, colour, ink_on
 from hwsim.report.text import series
-from hwsim.sim.outcome import FigureSpec, TableData
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

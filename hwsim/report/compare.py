@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hwsim.outcome import Metric, TableData
 from hwsim.report.saved import MetricsFile, load_metrics, load_run
 from hwsim.report.text import measure
-from hwsim.sim.outcome import Metric, TableData
 
 __all__ = ["compare_runs", "compare_settings"]
 

@@ -1,4 +1,4 @@
-"""Figures as PNG: a :class:`~hwsim.sim.outcome.FigureSpec` and its table, drawn in the house style.
+"""Figures as PNG: a :class:`~hwsim.outcome.FigureSpec` and its table, drawn in the house style.
 
 The bytes depend on the data and the Matplotlib version only. How units on axes are scaled: see
 :mod:`hwsim.report.scale`.
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hwsim.outcome import Cell, FigureSpec, TableData
 from hwsim.report.scale import axis_scale
 from hwsim.report.style import DPI, MUTED, WIDTH_INCHES, colour, house_style
 from hwsim.report.text import series
-from hwsim.sim.outcome import Cell, FigureSpec, TableData
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

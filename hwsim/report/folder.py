@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwsim.errors import ConfigError, InvariantError, Problem
+from hwsim.outcome import Outcome, StageCycles, TableData
 from hwsim.report import saved
 from hwsim.report.ops import slowest, write_ops
 from hwsim.report.replace import replaced_file, replaced_folder
 from hwsim.report.saved import RunFile, SavedRun, Setting, load_run
-from hwsim.sim.outcome import Outcome, StageCycles, TableData
 
 if TYPE_CHECKING:
     from hwsim.run import Result

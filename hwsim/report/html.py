@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from hwsim.outcome import Cell, StageCycles, TableData
 from hwsim.report import saved
 from hwsim.report.saved import MetricsFile, RunFile, SavedRun
 from hwsim.report.style import colour, ink_on
 from hwsim.report.text import capital, count, measure, part, words
-from hwsim.sim.outcome import Cell, StageCycles, TableData
 from hwsim.units import format_quantity
 
 __all__ = ["command", "render"]

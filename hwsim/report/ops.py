@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
-from hwsim.sim.outcome import OpRow
+from hwsim.outcome import OpRow
 
 __all__ = ["OPS_COLUMNS", "OpGroup", "OpTotals", "slowest", "write_ops"]
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hwsim.outcome import Cell, FigureSpec, TableData
 from hwsim.report.figures import column, numbers
 from hwsim.report.labels import Box, Label, place_labels
 from hwsim.report.scale import axis_scale
 from hwsim.report.style import INK, MUTED, PALETTE
-from hwsim.sim.outcome import Cell, FigureSpec, TableData
 from hwsim.units import format_quantity
 
 if TYPE_CHECKING:

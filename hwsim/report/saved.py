@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hwsim.errors import ConfigError, Problem
+from hwsim.outcome import Cell, FigureSpec, Metric, Phase, StageCycles, TableData
 from hwsim.report.ops import OpGroup
-from hwsim.sim.outcome import Cell, FigureSpec, Metric, Phase, StageCycles, TableData
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

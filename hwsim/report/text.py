@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hwsim.sim.outcome import Metric
+from hwsim.outcome import Metric
 from hwsim.units import format_quantity
 
 __all__ = ["capital", "count", "measure", "part", "percent", "series", "words"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from hwsim.sim.outcome import Unit
+from hwsim.units import MetricUnit
 
 __all__ = ["Counter"]
 
@@ -14,7 +14,7 @@ class Counter:
 
     __slots__ = ("unit", "value")
 
-    def __init__(self, unit: Unit) -> None:
+    def __init__(self, unit: MetricUnit) -> None:
         self.unit = unit
         self.value: int | Fraction = 0
 

@@ -8,8 +8,8 @@ from importlib import import_module
 
 from hwsim.errors import ConfigError, Problem
 from hwsim.models.registry import SystemEntry, system, systems
+from hwsim.outcome import Outcome
 from hwsim.run import simulate
-from hwsim.sim.outcome import Outcome
 from hwsim.validate.paper import PUBLISHED, Claim, Operand, Paper, read_paper
 from hwsim.validate.values import value_at
 from hwsim.validate.verdict import Validation, Verdict

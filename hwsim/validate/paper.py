@@ -47,7 +47,7 @@ from pydantic import Field, model_validator
 
 from hwsim.config import Config, Text, build, read_toml
 from hwsim.models.registry import SystemEntry
-from hwsim.sim.outcome import Unit
+from hwsim.units import MetricUnit
 
 __all__ = ["PUBLISHED", "Claim", "Operand", "Paper", "Scenario", "read_paper"]
 
@@ -86,7 +86,7 @@ class Claim(Config):
     id: Name
     title: Text
     metric: Text
-    unit: Unit
+    unit: MetricUnit
     published: float
     source: Text
     kind: Literal["validate", "fit", "reference"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hwsim.sim.outcome import Metric, Outcome
+from hwsim.outcome import Metric, Outcome
 
 __all__ = ["value_at"]
 

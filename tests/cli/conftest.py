@@ -16,7 +16,7 @@ from hwsim.cli import dispatch
 from hwsim.config import Config, Hertz, PositiveInt
 from hwsim.models import registry
 from hwsim.models.registry import SystemEntry
-from hwsim.sim.outcome import Metric, OpRow, Outcome, Phase, SimOptions, StageCycles, TableData
+from hwsim.outcome import Metric, OpRow, Outcome, Phase, SimOptions, StageCycles, TableData
 
 PACKAGE = "hwsim_toy_system"
 

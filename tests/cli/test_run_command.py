@@ -15,7 +15,7 @@ from unittest.mock import Mock
 import pytest
 
 from hwsim.errors import DeadlockError
-from hwsim.sim.outcome import Metric
+from hwsim.outcome import Metric
 
 WORKLOAD = "tinyllama_1_1b"
 pytestmark = pytest.mark.usefixtures("toy")

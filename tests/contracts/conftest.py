@@ -11,9 +11,9 @@ import pytest
 
 from hwsim.config import machine_names
 from hwsim.models.registry import systems
+from hwsim.outcome import Outcome, SimOptions
 from hwsim.run import simulate
 from hwsim.sim import Kernel
-from hwsim.sim.outcome import Outcome, SimOptions
 from hwsim.workloads import load_workload, write_trace
 
 SMALL_LLM = str(Path(__file__).with_name("small_llm.json"))

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from hwsim.errors import ProtocolError
 from hwsim.sim import Component, In, Kernel, Out
-from hwsim.sim.outcome import UNITS
+from hwsim.units import METRIC_UNITS
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_the_stats_section_names_the_counters_with_their_units(
 def test_every_counter_has_a_unit_and_an_exact_value(components: list[Component[Any]]) -> None:
     for component in components:
         for name, counter in component.counters().items():
-            assert counter.unit in UNITS, f"{component.name}.{name}"
+            assert counter.unit in METRIC_UNITS, f"{component.name}.{name}"
             assert not isinstance(counter.value, float), f"{component.name}.{name}"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hwsim.models.registry import systems
-from hwsim.sim.outcome import Outcome
+from hwsim.outcome import Outcome
 
 Observe = Callable[..., Any]
 
@@ -90,7 +90,7 @@ def test_the_timeline_is_recorded_only_when_asked_for_and_changes_no_result(
 FINGERPRINTS = """
 import hashlib, sys
 from hwsim.run import simulate
-from hwsim.sim.outcome import SimOptions
+from hwsim.outcome import SimOptions
 machine, workload, *overrides = sys.argv[1:]
 outcome = simulate(machine, workload, overrides, SimOptions(timeline=True)).outcome
 parts = {

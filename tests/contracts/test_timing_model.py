@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hwsim.outcome import SimOptions
 from hwsim.run import simulate
-from hwsim.sim.outcome import SimOptions
 
 DECODE_STEP = ["workload.phase=decode_step", "workload.kv_length=128"]
 

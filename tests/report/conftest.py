@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hwsim.config import Parameter
+from hwsim.outcome import FigureSpec, Metric, OpRow, Outcome, Phase, StageCycles, TableData
 from hwsim.report import write_run
 from hwsim.run import Host, Provenance, Result
-from hwsim.sim.outcome import FigureSpec, Metric, OpRow, Outcome, Phase, StageCycles, TableData
 from hwsim.sim.timeline import Timeline
 
 METRICS = {

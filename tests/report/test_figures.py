@@ -10,11 +10,11 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+from hwsim.outcome import FigureSpec, TableData
 from hwsim.report import figures
 from hwsim.report.figures import draw
 from hwsim.report.roofline import points
 from hwsim.report.style import MEANINGS, PALETTE, colour, ink_on
-from hwsim.sim.outcome import FigureSpec, TableData
 
 KINDS = get_args(FigureSpec.__annotations__["kind"]) or (
     *("line", "steps", "bar", "stacked_bar", "area", "roofline"),

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from hwsim.errors import ConfigError
+from hwsim.outcome import OpRow
 from hwsim.report import check_run_folder, load_run, rebuild_report, run_folder, write_run
 from hwsim.report.replace import replaced_file, replaced_folder
 from hwsim.run import Result
-from hwsim.sim.outcome import OpRow
 
 ALL_FILES = {
     "metrics.json",

@@ -9,8 +9,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hwsim.outcome import OpRow
 from hwsim.report.ops import OPS_COLUMNS, OpGroup, OpTotals, slowest, write_ops
-from hwsim.sim.outcome import OpRow
 
 
 def _row(name: str, cycles: int, bound_by: str = "memory", phase: str = "decode") -> OpRow:

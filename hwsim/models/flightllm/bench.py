@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hwsim.config import build, load_machine_file
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.system import simulate
-from hwsim.sim.outcome import Outcome, SimOptions
+from hwsim.outcome import Outcome, SimOptions
 from hwsim.workloads import LlmWorkload, load_workload
 
 __all__ = ["benchmarks"]

@@ -26,7 +26,7 @@ from hwsim.models.flightllm import isa
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.memory_map import MemoryMap
 from hwsim.models.flightllm.plan import Plan, plan_of
-from hwsim.sim.outcome import Outcome
+from hwsim.outcome import Outcome
 from hwsim.workloads import load_workload
 
 __all__ = ["Kind", "Outcomes", "instructions_by_kind", "scenario_plan"]

@@ -14,7 +14,7 @@ from hwsim.models.flightllm.core import ExecutionUnit
 from hwsim.models.flightllm.platforms import comparable, platforms
 from hwsim.models.flightllm.run import Run, StepRun
 from hwsim.models.flightllm.storage import storage_of
-from hwsim.sim.outcome import DeferredTables, FigureSpec, Metric, StageCycles, TableData
+from hwsim.outcome import DeferredTables, FigureSpec, Metric, StageCycles, TableData
 from hwsim.units import FS_PER_SECOND
 from hwsim.workloads import Op, effective_macs
 

@@ -18,8 +18,8 @@ from hwsim.models.flightllm.figures import figures_of, tables_of
 from hwsim.models.flightllm.power import energy_joules
 from hwsim.models.flightllm.run import Run, StepRun
 from hwsim.models.flightllm.times import OperatorTimes
+from hwsim.outcome import Metric, OpRow, Outcome, Phase, StageCycles
 from hwsim.sim import Clock
-from hwsim.sim.outcome import Metric, OpRow, Outcome, Phase, StageCycles
 from hwsim.sim.stage import StageTimes
 from hwsim.units import FS_PER_SECOND
 from hwsim.workloads import Gemm, Op, effective_macs

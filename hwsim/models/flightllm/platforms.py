@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from hwsim.models.flightllm.run import Run
-from hwsim.sim.outcome import Metric, TableData
+from hwsim.outcome import Metric, TableData
 
 __all__ = ["comparable", "platforms"]
 

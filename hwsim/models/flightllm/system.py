@@ -26,8 +26,8 @@ from hwsim.models.flightllm.plan import Plan, plan_of
 from hwsim.models.flightllm.run import Run, StepRun
 from hwsim.models.flightllm.times import OperatorTimes, ProgramTimes, operator_times
 from hwsim.models.flightllm.timing import LumpedTiming
+from hwsim.outcome import Outcome, SimOptions
 from hwsim.sim import Component, Event, In, Kernel, Out, Process, Replay, connect
-from hwsim.sim.outcome import Outcome, SimOptions
 from hwsim.sim.timeline import Timeline
 from hwsim.workloads import LlmWorkload, TraceWorkload
 

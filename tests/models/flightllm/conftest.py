@@ -24,9 +24,9 @@ from hwsim.models.flightllm.density import DensityMaps
 from hwsim.models.flightllm.memory_map import MemoryMap
 from hwsim.models.flightllm.plan import Plan, plan_of
 from hwsim.models.flightllm.timing import LumpedTiming
+from hwsim.outcome import Outcome, SimOptions
 from hwsim.run import load, load_machine, simulate
 from hwsim.sim import Event, In, Kernel, Out, connect
-from hwsim.sim.outcome import Outcome, SimOptions
 
 Words = NDArray[np.uint32]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hwsim.laws.flightllm_isa import MiscOp, Opcode
 from hwsim.models.flightllm.plan import Plan
-from hwsim.sim.outcome import Outcome
+from hwsim.outcome import Outcome
 
 Run = Callable[..., Outcome]
 Plans = Callable[..., Plan]

@@ -16,7 +16,7 @@ from hwsim.errors import WorkloadError
 from hwsim.laws.flightllm_isa import LoadMode, MiscOp, Opcode
 from hwsim.models.flightllm.masks import causal_mask, generate_mask
 from hwsim.models.flightllm.plan import Plan
-from hwsim.sim.outcome import Outcome
+from hwsim.outcome import Outcome
 
 Run = Callable[..., Outcome]
 Plans = Callable[..., Plan]

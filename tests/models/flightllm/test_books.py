@@ -11,8 +11,8 @@ import pytest
 from hwsim.errors import InvariantError, ProtocolError
 from hwsim.models.flightllm import outcome as outcome_module
 from hwsim.models.flightllm.plan import Plan
+from hwsim.outcome import Outcome, SimOptions
 from hwsim.run import load
-from hwsim.sim.outcome import Outcome, SimOptions
 
 Run = Callable[..., Outcome]
 Plans = Callable[..., Plan]

@@ -19,8 +19,8 @@ from hwsim.models.flightllm.density import DensityMaps
 from hwsim.models.flightllm.masks import load_mask
 from hwsim.models.flightllm.system import programs
 from hwsim.models.registry import system
+from hwsim.outcome import Metric, Outcome
 from hwsim.run import load_machine, simulate
-from hwsim.sim.outcome import Metric, Outcome
 from hwsim.validate import Claim, Paper, Verdict, evaluate, read_paper, validate
 from hwsim.workloads import load_workload
 

@@ -10,7 +10,7 @@ import pytest
 from hwsim.errors import ConfigError, WorkloadError
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.plan import Plan
-from hwsim.sim.outcome import Outcome
+from hwsim.outcome import Outcome
 
 Run = Callable[..., Outcome]
 Plans = Callable[..., Plan]

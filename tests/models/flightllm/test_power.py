@@ -9,7 +9,7 @@ import pytest
 from hwsim.laws.flightllm_isa import Opcode
 from hwsim.models.flightllm.config import PowerConfig
 from hwsim.models.flightllm.power import energy_joules
-from hwsim.sim.outcome import Outcome
+from hwsim.outcome import Outcome
 
 Run = Callable[..., Outcome]
 LD, ST, MM, MV, MISC, SYS = Opcode

@@ -24,8 +24,8 @@ from hwsim.models.flightllm.schedule_mm import PrefillAttention, attention_mm, l
 from hwsim.models.flightllm.schedule_mv import linear_mv
 from hwsim.models.flightllm.system import programs, simulate
 from hwsim.models.flightllm.tiling import Linear
+from hwsim.outcome import Outcome, SimOptions
 from hwsim.run import load
-from hwsim.sim.outcome import Outcome, SimOptions
 
 Run = Callable[..., Outcome]
 Plans = Callable[..., Plan]

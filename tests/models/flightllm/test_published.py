@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hwsim.sim.outcome import Outcome
+from hwsim.outcome import Outcome
 
 Run = Callable[..., Outcome]
 STEP = "workload.phase=decode_step"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hwsim.sim.outcome import Outcome
+from hwsim.outcome import Outcome
 
 Run = Callable[..., Outcome]
 SCENARIO = ("workload.prompt_tokens=110", "workload.output_tokens=20")

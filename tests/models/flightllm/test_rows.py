@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from hwsim.outcome import OpRow, Outcome
 from hwsim.run import load
-from hwsim.sim.outcome import OpRow, Outcome
 
 Run = Callable[..., Outcome]
 GENERATE = ("workload.prompt_tokens=100", "workload.output_tokens=20")

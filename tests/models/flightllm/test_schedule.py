@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hwsim.models.flightllm.masks import generate_mask, published_mask
-from hwsim.sim.outcome import Outcome
+from hwsim.outcome import Outcome
 from hwsim.units import FS_PER_SECOND
 
 Run = Callable[..., Outcome]

@@ -12,8 +12,8 @@ import pytest
 
 from hwsim.errors import WorkloadError
 from hwsim.models.flightllm.operators import fuse
+from hwsim.outcome import Outcome
 from hwsim.run import load
-from hwsim.sim.outcome import Outcome
 from hwsim.workloads import Activation, Op, load_workload, write_trace
 
 Run = Callable[..., Outcome]

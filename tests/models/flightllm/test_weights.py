@@ -25,7 +25,7 @@ from hwsim.models.flightllm.schedule_mm import linear_mm
 from hwsim.models.flightllm.schedule_mv import linear_mv
 from hwsim.models.flightllm.tiling import Linear
 from hwsim.models.flightllm.timing import LumpedTiming
-from hwsim.sim.outcome import OpRow, Outcome
+from hwsim.outcome import OpRow, Outcome
 from hwsim.workloads import Gemm
 
 Run = Callable[..., Outcome]

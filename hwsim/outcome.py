@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from hwsim.units import MetricUnit
+
 if TYPE_CHECKING:
     from hwsim.sim.timeline import Timeline
 
 __all__ = [
-    "UNITS",
     "DeferredTables",
     "FigureSpec",
     "Metric",
@@ -24,11 +25,7 @@ __all__ = [
     "SimOptions",
     "StageCycles",
     "TableData",
-    "Unit",
 ]
-
-Unit = Literal["s", "B", "J", "W", "1", "cycle", "token/s", "token/J", "op/s", "B/s"]
-UNITS: tuple[str, ...] = ("s", "B", "J", "W", "1", "cycle", "token/s", "token/J", "op/s", "B/s")
 
 Cell = int | float | str
 
@@ -50,7 +47,7 @@ class Metric:
     """One figure with its unit."""
 
     value: int | float
-    unit: Unit
+    unit: MetricUnit
 
 
 @dataclass(frozen=True, slots=True)
