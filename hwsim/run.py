@@ -102,6 +102,8 @@ class Result:
     host: Host
     parameters: Sequence[Parameter] = ()
     """Every value of the machine's config, with where it comes from."""
+    scenario: Sequence[Parameter] = ()
+    """Every value of the workload's scenario; none of a trace."""
     overrides: Sequence[str] = ()
     """The ``--set`` words of this run, as given."""
 
@@ -153,6 +155,7 @@ def simulate(
         provenance=_provenance(built, work, options),
         host=host,
         parameters=parameter_table(built.config, built.raw),
+        scenario=_scenario(work),
         overrides=tuple(overrides),
     )
 
@@ -184,6 +187,12 @@ def _system_of(raw: RawConfig) -> SystemEntry:
             return entry
     known = ", ".join(entry.name for entry in systems())
     raise ConfigError([Problem(raw.where, "system", f"must be one of {known}", raw.system)])
+
+
+def _scenario(workload: Workload) -> Sequence[Parameter]:
+    if isinstance(workload, LlmWorkload):
+        return parameter_table(workload.scenario, workload.raw)
+    return ()
 
 
 def _provenance(machine: Machine, workload: Workload, options: SimOptions) -> Provenance:

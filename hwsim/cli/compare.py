@@ -19,10 +19,14 @@ def compare(
         typer.Argument(metavar="RUN_DIR RUN_DIR...", help="Folders that 'hwsim run' wrote."),
     ],
 ) -> None:
-    """Print runs side by side: metrics with their ratios to the first, settings that differ."""
-    from hwsim.report import compare_runs, compare_settings
+    """Print runs side by side: metrics with their ratios to the first, workload and settings that differ."""
+    from hwsim.report import compare_notes, compare_runs, compare_settings
 
     if len(folders) < 2:
         raise HwsimError(f"compare needs two run folders at least, got {folders[0]} alone")
     metrics, settings = compare_runs(folders), compare_settings(folders)
-    print_rich(table(metrics.columns, metrics.rows), table(settings.columns, settings.rows))
+    print_rich(
+        table(metrics.columns, metrics.rows),
+        table(settings.columns, settings.rows) if settings.rows else "No setting differs.",
+        *(f"Note: {note}" for note in compare_notes(folders)),
+    )

@@ -52,7 +52,7 @@ def build(
     out: OutOption = None,
 ) -> None:
     """Write DIR/PROGRAM/coreN.bin: the instruction words, little endian."""
-    from hwsim.report.replace import replaced_folder
+    from hwsim.replace import replaced_folder
 
     names, programs = _programs(machine, workload, set_)
     folder = out or Path("programs", "-".join(names).replace("/", "-"))

@@ -47,7 +47,7 @@ def validate(
 
 
 def _write(found: Validation, folder: Path) -> None:
-    from hwsim.report.replace import replaced_file
+    from hwsim.replace import replaced_file
 
     folder.mkdir(parents=True, exist_ok=True)
     files = {"validation.json": json_text(found.to_json()), "validation.md": found.markdown()}

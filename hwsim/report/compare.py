@@ -1,15 +1,15 @@
-"""Runs side by side: their metrics with ratios to the first run, and the settings that differ."""
+"""Runs side by side: their metrics with ratios to the first run, and what they were given."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from hwsim.outcome import Metric, TableData
-from hwsim.report.saved import MetricsFile, load_metrics, load_run
+from hwsim.report.saved import MetricsFile, SavedRun, load_metrics, load_run
 from hwsim.report.text import measure
 
-__all__ = ["compare_runs", "compare_settings"]
+__all__ = ["compare_notes", "compare_runs", "compare_settings"]
 
 ABSENT = "-"
 
@@ -34,14 +34,39 @@ def compare_runs(folders: Sequence[Path]) -> TableData:
 
 
 def compare_settings(folders: Sequence[Path]) -> TableData:
-    """The machine settings that differ between the runs; raises as :func:`compare_runs` does."""
-    runs = [
-        {setting.key: setting.value for setting in load_run(folder).described.settings}
-        for folder in folders
-    ]
+    """What the runs were given and that differs: names, values of the workload, of the machine.
+
+    Values have the path that ``--set`` takes. Raises as :func:`compare_runs` does.
+    """
+    runs = [dict(_given(load_run(folder))) for folder in folders]
     keys = dict.fromkeys(key for run in runs for key in run)
-    rows = [(key, *(run.get(key, ABSENT) for run in runs)) for key in keys]
+    rows = [(key, *(run.get(key, ABSENT) for run in runs)) for key in _by_owner(keys)]
     return TableData(("setting", *_titles(folders)), [row for row in rows if len(set(row[1:])) > 1])
+
+
+def compare_notes(folders: Sequence[Path]) -> list[str]:
+    """What a reader of the ratios must know; raises as :func:`compare_runs` does."""
+    digests = [load_metrics(folder).provenance.get("workload_sha256") for folder in folders]
+    titles = _titles(folders)
+    others = [title for title, digest in zip(titles, digests, strict=True) if digest != digests[0]]
+    if not others:
+        return []
+    who = f"Not the same work as {titles[0]}: {', '.join(others)}"
+    return [f"{who} (workload_sha256 differs). These ratios are not of the machine alone."]
+
+
+def _given(run: SavedRun) -> Iterator[tuple[str, str]]:
+    yield "workload", run.measured.workload
+    for setting in run.described.scenario:
+        yield f"workload.{setting.key}", setting.value
+    yield "machine", run.measured.machine
+    for setting in run.described.settings:
+        yield f"machine.{setting.key}", setting.value
+
+
+def _by_owner(keys: Iterable[str]) -> list[str]:
+    """The workload's keys, then the machine's, each in the order they came."""
+    return sorted(keys, key=lambda key: key.startswith("machine"))
 
 
 def _titles(folders: Sequence[Path]) -> list[str]:

@@ -7,26 +7,27 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwsim.errors import ConfigError, InvariantError, Problem
-from hwsim.outcome import Outcome, StageCycles, TableData
+from hwsim.outcome import Outcome, TableData
+from hwsim.replace import replaced_file, replaced_folder
 from hwsim.report import saved
+from hwsim.report.check import STALL_COLUMNS, check_ops, check_stalls, stall_rows
 from hwsim.report.ops import slowest, write_ops
-from hwsim.report.replace import replaced_file, replaced_folder
 from hwsim.report.saved import RunFile, SavedRun, Setting, load_run
 
 if TYPE_CHECKING:
+    from hwsim.config import Parameter
     from hwsim.run import Result
 
 __all__ = ["check_run_folder", "rebuild_report", "run_folder", "write_run"]
 
 RUNS = Path("runs")
 SLOWEST_OPS = 12
-STALL_COLUMNS = ("component", "busy", "starved", "blocked", "idle", "total")
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.+]+")
 
 
@@ -83,6 +84,8 @@ def rebuild_report(folder: Path) -> Path:
         The folder holds no run, or a file of it is missing or wrong; the message names the file.
     """
     run = load_run(folder)
+    check_stalls(run)
+    check_ops(run)
     with _disk_errors(folder):
         return _write_report(run)
 
@@ -151,7 +154,7 @@ def _write_data(result: Result, folder: Path) -> None:
     outcome = result.outcome
     _write_json(folder / saved.METRICS, result.to_json())
     totals = write_ops(outcome.ops(), folder / saved.OPS)
-    _write_csv(folder / saved.STALLS, STALL_COLUMNS, _stall_rows(outcome.stages))
+    _write_csv(folder / saved.STALLS, STALL_COLUMNS, stall_rows(outcome.stages))
     for name, table in outcome.tables.items():
         _write_table(folder / "tables", name, table)
     described = RunFile(
@@ -160,14 +163,19 @@ def _write_data(result: Result, folder: Path) -> None:
         bound_by=dict(outcome.bound_by),
         notes=list(outcome.notes),
         overrides=list(result.overrides),
-        settings=[Setting(p.key, p.value_text, p.kind, p.source) for p in result.parameters],
+        settings=_settings(result.parameters),
         figures=list(outcome.figures),
         tables=list(outcome.tables),
         ops=totals.count,
         slowest_ops=slowest(totals.groups(), SLOWEST_OPS),
+        scenario=_settings(result.scenario),
     )
     _write_json(folder / saved.RUN, saved.adapter(RunFile).dump_python(described, mode="json"))
     _write_timeline(result, outcome, folder)
+
+
+def _settings(parameters: Iterable[Parameter]) -> list[Setting]:
+    return [Setting(p.key, p.value_text, p.kind, p.source) for p in parameters]
 
 
 def _write_timeline(result: Result, outcome: Outcome, folder: Path) -> None:
@@ -196,11 +204,6 @@ def _write_report(run: SavedRun) -> Path:
     with replaced_file(run.folder / saved.REPORT) as path:
         path.write_text(page, encoding="utf-8", newline="\n")
     return run.folder / saved.REPORT
-
-
-def _stall_rows(stages: Mapping[str, StageCycles]) -> Iterator[Sequence[object]]:
-    for name, cycles in stages.items():
-        yield name, cycles.busy, cycles.starved, cycles.blocked, cycles.idle, cycles.total
 
 
 def _write_table(folder: Path, name: str, table: TableData) -> None:

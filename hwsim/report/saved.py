@@ -69,7 +69,7 @@ class MetricsFile:
 
 @dataclass(frozen=True)
 class Setting:
-    """One value of the machine's config, as text, and where it comes from."""
+    """One value of the machine's config or of the scenario, as text, and where it comes from."""
 
     key: str
     value: str
@@ -92,6 +92,8 @@ class RunFile:
     ops: int
     slowest_ops: Sequence[OpGroup]
     """The groups of ops that took the most cycles, and last, if any are left, all others as one."""
+    scenario: Sequence[Setting] = ()
+    """The workload's values; none of a trace, and of a run from before they were kept."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hwsim.errors import Problem, WorkloadError
+from hwsim.replace import replaced_file
 
 __all__ = ["TRACE_VERSION", "Header", "file_sha256", "opened", "written_aside"]
 
@@ -65,18 +65,14 @@ def opened(path: Path) -> Iterator[BufferedReader]:
 
 @contextlib.contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """A path to write to, renamed to ``path`` when all went well and removed when not."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    """As :func:`~hwsim.replace.replaced_file`, with ``WorkloadError`` if the disk refuses."""
     try:
-        yield aside
-        aside.replace(path)
+        with replaced_file(path) as aside:
+            yield aside
     except OSError as error:
         raise WorkloadError(
             f"{path}: must be a file that can be written ({_reason(error)})"
         ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
 
 
 def file_sha256(path: Path) -> str:

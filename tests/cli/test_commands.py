@@ -75,7 +75,20 @@ def test_compare_puts_runs_side_by_side_with_ratios_and_settings(
     latency = next(line for line in done.out.splitlines() if "latency" in line)
     assert latency.split() == ["latency", "300", "ns", "600", "ns", "2x"]
     setting = next(line for line in done.out.splitlines() if "cycles_per_op" in line)
-    assert setting.split() == ["cycles_per_op", "10", "20"]
+    assert setting.split() == ["machine.cycles_per_op", "10", "20"]
+    assert "Note:" not in done.out
+
+
+@pytest.mark.usefixtures("toy")
+def test_compare_tells_different_workloads(hwsim: Callable[..., Any], machine: str) -> None:
+    hwsim("run", machine, WORKLOAD, "--out", "one")
+    hwsim("run", machine, WORKLOAD, "--out", "two", "--set", "workload.prompt_tokens=64")
+    done = hwsim("compare", "one", "two")
+    assert (done.code, done.err) == (0, "")
+    setting = next(line for line in done.out.splitlines() if "prompt_tokens" in line)
+    assert setting.split() == ["workload.prompt_tokens", "128", "64"]
+    assert "Note: The run two does not the work of one (workload_sha256 differs)" in done.out
+    assert "No setting differs." in hwsim("compare", "one", "one/").out
 
 
 @pytest.mark.usefixtures("toy")

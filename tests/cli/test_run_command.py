@@ -179,7 +179,7 @@ def test_a_terminated_process_cleans_up(tmp_path: Path) -> None:
         "import signal, sys, time\n"
         "from pathlib import Path\n"
         "import hwsim.cli.app as app\n"
-        "from hwsim.report.replace import replaced_folder\n"
+        "from hwsim.replace import replaced_folder\n"
         "def slow(words):\n"
         "    with replaced_folder(Path('here')) as folder:\n"
         "        (folder / 'half').write_text('half')\n"

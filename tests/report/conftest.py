@@ -77,6 +77,10 @@ def result() -> Result:
             Parameter("clock", "225 MHz", "published", "the paper, table 3"),
             Parameter("hbm.bandwidth", "920 GB/s", "override", "--set"),
         ],
+        scenario=[
+            Parameter("phase", "decode_step", "override", "--set"),
+            Parameter("kv_length", "128", "override", "--set"),
+        ],
         overrides=["machine.hbm.bandwidth=920 GB/s"],
     )
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hwsim.errors import ConfigError
-from hwsim.report import compare_runs, compare_settings, write_run
+from hwsim.report import compare_notes, compare_runs, compare_settings, write_run
 from hwsim.run import Result
 
 
@@ -60,7 +62,41 @@ def test_settings_that_differ_are_listed(folders: list[Path]) -> None:
     compared = compare_settings(folders)
 
     assert compared.columns == ("setting", "base", "twice")
-    assert list(compared.rows) == [("clock", "225 MHz", "450 MHz")]
+    assert list(compared.rows) == [("machine.clock", "225 MHz", "450 MHz")]
+    assert compare_notes(folders) == []
+
+
+def test_runs_of_different_work_are_told_with_what_differs(
+    result: Result, folders: list[Path], tmp_path: Path
+) -> None:
+    longer = replace(
+        result,
+        workload="llama2_13b",
+        scenario=[result.scenario[0], replace(result.scenario[1], value_text="512")],
+        provenance=replace(result.provenance, workload_sha256="56" * 32),
+    )
+    folders.append(write_run(longer, tmp_path / "longer"))
+
+    assert list(compare_settings(folders).rows) == [
+        ("workload", "llama2_7b", "llama2_7b", "llama2_13b"),
+        ("workload.kv_length", "128", "128", "512"),
+        ("machine.clock", "225 MHz", "450 MHz", "225 MHz"),
+    ]
+    assert compare_notes(folders) == [
+        (
+            "Not the same work as base: longer (workload_sha256 differs). "
+            "These ratios are not of the machine alone."
+        )
+    ]
+
+
+def test_a_run_from_before_scenarios_were_kept_compares_too(folders: list[Path]) -> None:
+    path = folders[0] / "run.json"
+    data = json.loads(path.read_text())
+    del data["scenario"]
+    path.write_text(json.dumps(data))
+
+    assert ("workload.kv_length", "-", "128") in compare_settings(folders).rows
 
 
 def test_a_folder_without_a_run_is_named(folders: list[Path], tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ import pytest
 from hwsim.errors import ConfigError
 from hwsim.outcome import OpRow
 from hwsim.report import check_run_folder, load_run, rebuild_report, run_folder, write_run
-from hwsim.report.replace import replaced_file, replaced_folder
 from hwsim.run import Result
 
 ALL_FILES = {
@@ -192,44 +191,6 @@ def test_what_is_interrupted_keeps_the_earlier_run(
 
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert _contents(tmp_path / "run") == before
-
-
-def test_a_rename_that_fails_puts_the_earlier_folder_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / "run"
-    target.mkdir()
-    (target / "old").touch()
-    rename = Path.rename
-
-    def fail_on_the_new(self: Path, to: Path) -> Path:
-        if self.name.endswith(".new"):
-            raise KeyboardInterrupt
-        return rename(self, to)
-
-    monkeypatch.setattr(Path, "rename", fail_on_the_new)
-    with pytest.raises(KeyboardInterrupt), replaced_folder(target):
-        pass
-
-    assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == [
-        "run",
-        "run/old",
-    ]
-
-
-def test_a_file_that_fails_half_way_keeps_the_earlier_one(tmp_path: Path) -> None:
-    target = tmp_path / "report.html"
-    target.write_text("old")
-
-    def stop_half_way() -> None:
-        with replaced_file(target) as path:
-            path.write_text("ne")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        stop_half_way()
-
-    assert _contents(tmp_path) == {"report.html": b"old"}
 
 
 def test_an_earlier_run_is_replaced_whole(result: Result, tmp_path: Path) -> None:

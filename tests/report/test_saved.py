@@ -45,7 +45,7 @@ def test_a_folder_without_metrics(tmp_path: Path) -> None:
     assert _message(tmp_path) == f"{tmp_path}: holds no hwsim run: it has no metrics.json"
 
 
-@pytest.mark.parametrize("name", ["run.json", "tables/mix.csv"])
+@pytest.mark.parametrize("name", ["run.json", "tables/mix.csv", "stalls.csv", "ops.csv"])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
 
@@ -134,6 +134,56 @@ def test_a_broken_table_is_named(folder: Path, content: bytes, problem: str) -> 
     path.write_bytes(content)
 
     assert _message(folder) == f"{path}: {problem}"
+
+
+STALLS = b"component,busy,starved,blocked,idle,total\n"
+OPS = (
+    b"index,name,type,phase,layer,start_cycle,end_cycle,cycles,bytes_read,bytes_written,macs,"
+    b"bound_by\n"
+)
+OP = b"0,op,Gemm,decode,0,0,90,90,64,8,512,memory\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("stalls.csv", b"", f"must begin with the header {STALLS.decode().strip()!r}, got ''"),
+        ("stalls.csv", STALLS, "must have 1 rows below its header, as metrics.json says, got 0"),
+        (
+            "stalls.csv",
+            STALLS + b"core.ld,1,2,3,4,10\n",
+            "line 2 must be 'core.ld,2800000,0,1000000,138850,3938850', as metrics.json has it, "
+            "got 'core.ld,1,2,3,4,10'",
+        ),
+        (
+            "ops.csv",
+            b"garbage",
+            f"must begin with the header {OPS.decode().strip()!r}, got 'garbage'",
+        ),
+        ("ops.csv", OPS, "must have 4 rows below its header, as run.json says, got 0"),
+        ("ops.csv", OPS + OP + b"1,op\n", "row 2 must have 12 cells, as the header has, got 2"),
+        (
+            "ops.csv",
+            OPS + OP.replace(b",64,", b",many,"),
+            "row 1, bytes_read must be a whole number, got 'many'",
+        ),
+        ("ops.csv", OPS + OP.replace(b"op", b'"op"x'), "must be CSV: ',' expected after '\"'"),
+    ],
+)
+def test_accounts_and_ops_are_held_to_the_run(
+    folder: Path, name: str, content: bytes, problem: str
+) -> None:
+    (folder / name).write_bytes(content)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+    assert _message(folder) == f"{folder / name}: {problem}"
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_binary_in_place_of_ops(folder: Path) -> None:
+    (folder / "ops.csv").write_bytes(bytes(range(256)))
+
+    assert _message(folder).startswith(f"{folder / 'ops.csv'}: must be CSV: ")
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "", ".hidden"])

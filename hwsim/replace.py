@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = ["replaced_file", "replaced_folder"]
 
 
-@contextmanager
+@contextlib.contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
     """A new, empty sibling of ``target`` that takes its place when the block ends.
 
@@ -35,7 +35,7 @@ def replaced_folder(target: Path) -> Iterator[Path]:
             shutil.rmtree(retired, ignore_errors=True)
 
 
-@contextmanager
+@contextlib.contextmanager
 def replaced_file(target: Path) -> Iterator[Path]:
     """A sibling path to write to; it takes the place of ``target`` unless the block raises."""
     aside = _sibling(target, "new")
@@ -43,7 +43,8 @@ def replaced_file(target: Path) -> Iterator[Path]:
         yield aside
         aside.replace(target)
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def _swap(aside: Path, target: Path, retired: Path) -> None:
