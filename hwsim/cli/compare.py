@@ -19,7 +19,7 @@ def compare(
         typer.Argument(metavar="RUN_DIR RUN_DIR...", help="Folders that 'hwsim run' wrote."),
     ],
 ) -> None:
-    """Print runs side by side: metrics with their ratios to the first, workload and settings that differ."""
+    """Print runs side by side: metrics with ratios to the first, and the inputs that differ."""
     from hwsim.report import compare_notes, compare_runs, compare_settings
 
     if len(folders) < 2:

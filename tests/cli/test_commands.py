@@ -87,7 +87,7 @@ def test_compare_tells_different_workloads(hwsim: Callable[..., Any], machine: s
     assert (done.code, done.err) == (0, "")
     setting = next(line for line in done.out.splitlines() if "prompt_tokens" in line)
     assert setting.split() == ["workload.prompt_tokens", "128", "64"]
-    assert "Note: The run two does not the work of one (workload_sha256 differs)" in done.out
+    assert "Note: Not the same work as one: two (workload_sha256 differs)." in done.out
     assert "No setting differs." in hwsim("compare", "one", "one/").out
 
 

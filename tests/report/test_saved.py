@@ -152,8 +152,10 @@ OP = b"0,op,Gemm,decode,0,0,90,90,64,8,512,memory\n"
         (
             "stalls.csv",
             STALLS + b"core.ld,1,2,3,4,10\n",
-            "line 2 must be 'core.ld,2800000,0,1000000,138850,3938850', as metrics.json has it, "
-            "got 'core.ld,1,2,3,4,10'",
+            (
+                "line 2 must be 'core.ld,2800000,0,1000000,138850,3938850', "
+                "as metrics.json has it, got 'core.ld,1,2,3,4,10'"
+            ),
         ),
         (
             "ops.csv",
