@@ -81,10 +81,13 @@ def zero_fill_cycles(core: CoreGeometry, length_bytes: int) -> Fraction:
 def split_k(k_blocks: int, tile_blocks: int) -> tuple[int, ...]:
     """Cut K into equal tiles of at most ``tile_blocks``, and the remainder of that division.
 
-    Law: n = ceil(k / tile), t = floor(k / n): n tiles of t, then k - n t if that is not 0.
-    4096 elements (256 blocks) at 128: 128, 128; 11008 (688): 6 x 114 and 4.
+    Law: n = ceil(k / tile), t = floor(k / n): n tiles of t, then r = k - n t if that is not 0.
+    4096 elements (256 blocks) at 128: 128, 128; 11008 (688): 6 x 114 and 4, as published. A
+    remainder beyond t (many small tiles: 7 at 2) is dealt out instead: r tiles of t + 1, then
+    n - r of t. So no tile is larger than the first.
     """
     tiles = ceil_div(k_blocks, tile_blocks)
-    size = k_blocks // tiles
-    rest = k_blocks - tiles * size
+    size, rest = divmod(k_blocks, tiles)
+    if rest > size:
+        return (size + 1,) * rest + (size,) * (tiles - rest)
     return (size,) * tiles + ((rest,) if rest else ())

@@ -115,24 +115,42 @@ def test_k_is_cut_as_published(blocks: int, limit: int, expected: tuple[int, ...
     assert split_k(blocks, limit) == expected
 
 
-@given(k_blocks, st.integers(1, 512))
+limits = st.integers(1, 512)
+
+
+@given(k_blocks, limits)
 def test_tiles_cover_k(blocks: int, limit: int) -> None:
     tiles = split_k(blocks, limit)
     assert sum(tiles) == blocks
     assert all(tile > 0 for tile in tiles)
 
 
-@given(k_blocks, st.integers(1, 512))
-def test_tiles_are_as_few_equal_ones_as_the_limit_allows_and_a_remainder(
+@given(k_blocks, limits)
+def test_no_tile_is_beyond_the_limit_or_larger_than_the_first(blocks: int, limit: int) -> None:
+    tiles = split_k(blocks, limit)
+    assert max(tiles) == tiles[0] <= limit
+
+
+@given(k_blocks, limits)
+def test_tiles_are_as_few_as_the_limit_allows_and_at_most_a_remainder(
     blocks: int, limit: int
 ) -> None:
+    """The published schedule spends one more tile on a remainder."""
     tiles = split_k(blocks, limit)
-    count = ceil_div(blocks, limit)
-    equal, rest = tiles[:count], tiles[count:]
-    assert len(set(equal)) == 1
-    assert equal[0] <= limit
-    assert len(rest) <= 1
-    assert sum(rest) < count
+    fewest = ceil_div(blocks, limit)
+    assert len(tiles) in (fewest, fewest + 1)
+    if len(tiles) > fewest:
+        assert len(set(tiles[:fewest])) == 1
+
+
+@pytest.mark.parametrize(
+    ("blocks", "limit", "expected"),
+    [(7, 2, (2, 2, 2, 1)), (11, 2, (2,) * 5 + (1,)), (95, 8, (8,) * 11 + (7,)), (5, 2, (2, 2, 1))],
+)
+def test_a_remainder_larger_than_a_tile_is_dealt_out(
+    blocks: int, limit: int, expected: tuple[int, ...]
+) -> None:
+    assert split_k(blocks, limit) == expected
 
 
 @given(st.integers(1, 128), st.integers(128, 512))
