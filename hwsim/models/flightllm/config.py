@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from hwsim.config import Bytes, BytesPerSecond, Config, Dollars, Hertz, Watts, quantity
 from hwsim.laws.flightllm_core import CoreGeometry, ceil_div
+from hwsim.units import quantity_text
 
 __all__ = [
     "GEMM_ROLES",
@@ -38,6 +39,10 @@ GEMM_ROLES = (
     "fc2",
     "lm_head",
 )
+CLOCK_RANGE = 10**6, 10**10
+"""Hz. From the slowest FPGA emulator, whose operators of hours 64 bits of femtoseconds still hold,
+to where a cycle shared by 64 cores is still a thousand femtoseconds, so that rounding is < 0.1 %.
+"""
 Bits = Literal[2, 3, 4, 5, 8]
 
 
@@ -193,6 +198,15 @@ class FlightLLMConfig(Config):
     attention: AttentionConfig = AttentionConfig()
     buckets: BucketsConfig = BucketsConfig()
     power: PowerConfig
+
+    @model_validator(mode="after")
+    def _clock_is_of_this_world(self) -> Self:
+        least, most = (quantity_text(hertz, "Hz") for hertz in CLOCK_RANGE)
+        if not CLOCK_RANGE[0] <= self.clock <= CLOCK_RANGE[1]:
+            raise ValueError(
+                f"clock must be between {least} and {most}, got {quantity_text(self.clock, 'Hz')}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -24,6 +24,7 @@ from hwsim.laws.flightllm_isa import UNITS, LoadMode, Opcode
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.decoder import Decoder, Stream
 from hwsim.models.flightllm.labels import burst_label
+from hwsim.models.flightllm.tokens import START_TOKEN
 from hwsim.sim import Component, Counter, In, Kernel, Out, Process, StageAccount, connect
 
 __all__ = ["ExecutionUnit", "InstructionScheduler", "Segment", "SegmentTimes", "UnitTimes", "build"]
@@ -126,7 +127,7 @@ class ExecutionUnit(Component[FlightLLMConfig]):
 
     def _times(self, stream: Stream, begin: int, starts: list[int]) -> UnitTimes:
         """The record of a segment; drawn into the timeline if there is one."""
-        first = np.array(starts, np.int64) - begin
+        first = np.array([start - begin for start in starts], np.int64)
         ends = first + np.array([burst.duration_fs for burst in stream.bursts], np.int64)
         if self.kernel.timeline is not None:
             self._draw(stream, starts)
@@ -231,6 +232,6 @@ def build(kernel: Kernel, cfg: FlightLLMConfig, decoder: Decoder) -> Instruction
         connect(kernel, unit.times, scheduler.retired[name], depth=1)
         for other, port in unit.releases.items():
             tokens = connect(kernel, port, units[other].waits[name], cfg.token_counter_depth)
-            if (name, other) == (Opcode.SYS, LD):
+            if (name, other) == START_TOKEN:
                 tokens.refill((None,))
     return scheduler

@@ -24,7 +24,7 @@ from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.loads import Loads, loaded
 from hwsim.models.flightllm.memory_map import MemoryMap
 from hwsim.models.flightllm.residency import BufferUse, Placed, buffer_use
-from hwsim.models.flightllm.timing import LumpedTiming, by_value
+from hwsim.models.flightllm.timing import LumpedTiming, by_value, check_span
 
 __all__ = ["Burst", "Decoder", "Stream"]
 
@@ -112,6 +112,7 @@ class Decoder:
             SYS: np.full(len(at[SYS]), self._timing.cycles_to_fs(1), np.int64),
             matrix: self._matrix_times(matrix, fields[matrix], use, loads),
         }
+        check_span(sum(float(column.sum(dtype=np.float64)) for column in times.values()))
         operators = len(at[SYS])
         moved = {
             LD: loads.hbm_bytes(fields[LD], ordinal[at[LD]], operators),

@@ -15,15 +15,17 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.errors import ProtocolError
+from hwsim.errors import ProtocolError, WorkloadError
 from hwsim.laws.flightllm_core import misc_cycles, mm_cycles, mv_cycles, zero_fill_cycles
 from hwsim.laws.flightllm_isa import HbmAccess, MiscOp, Opcode
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.units import FS_PER_SECOND
 
-__all__ = ["LumpedTiming", "by_value"]
+__all__ = ["LumpedTiming", "by_value", "check_span"]
 
 Column = NDArray[np.int64]
+SPAN_FS = 2**63
+"""What a segment's times, relative to its start, stay below."""
 
 
 class LumpedTiming:
@@ -78,4 +80,20 @@ def by_value(law: Callable[..., int], *columns: Column) -> Column:
         _, key = np.unique(key * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)
     _, firsts = np.unique(key, return_index=True)
     values = [law(*(int(column[i]) for column in columns)) for i in firsts]
+    check_span(sum(values))
     return np.array(values, np.int64)[key]
+
+
+def check_span(total_fs: float) -> None:
+    """Refuse a segment whose units are busy, together, for longer than its columns can say.
+
+    Raises
+    ------
+    WorkloadError
+        For a total of 2**63 fs (2.56 hours) or more.
+    """
+    if total_fs >= SPAN_FS:
+        raise WorkloadError(
+            f"one operator must take less than {SPAN_FS / FS_PER_SECOND:.0f} s on the machine, "
+            f"got {total_fs / FS_PER_SECOND:.3g} s (see machine.clock, machine.hbm.bandwidth)"
+        )
