@@ -46,7 +46,7 @@ from hwsim.models.flightllm.schedule_mv import (
     attention_mv,
     linear_mv,
 )
-from hwsim.models.flightllm.tiling import Linear
+from hwsim.models.flightllm.tiling import Linear, buffer_needs
 from hwsim.workloads import (
     Activation,
     Attention,
@@ -70,7 +70,6 @@ class MaskedAttention:
     mask: bytes
 
 
-BIAS_BYTES = 4
 Shape: TypeAlias = Linear | DecodeAttention | MaskedAttention | AppendKv | MiscRows | MiscColumns
 
 
@@ -283,15 +282,12 @@ class _Lowering:
     def _linear(self, operator: Operator, op: Gemm) -> Compiled:
         cfg = self._cfg
         region = self._memory.region(f"{op.name}.weight")
-        bias = op.bias or op.role in cfg.weights.biased
-        if bias:
-            self._check_bias(op)
         shape = Linear(
             rows=self._rows if self._prefill or self._rows > 1 else 0,
             k=op.k,
             n=op.n,
             tail=operator.tail,
-            bias=bias,
+            bias=op.bias or op.role in cfg.weights.biased,
             relu=operator.relu,
             density=region.density,
             sparse=cfg.sparse_dsp_chain and region.density < 1,
@@ -299,17 +295,20 @@ class _Lowering:
             block_bytes=block_bytes(cfg, op.role),
             last_store_bytes=cfg.geometry.k_lanes if self._prefill else None,
         )
+        self._check_fits(op, shape)
         names = _named(weight=f"{op.name}.weight", bias=f"{op.name}.bias", output=_stored_in(op))
         return Compiled(operator, shape, names, region.stored_as)
 
-    def _check_bias(self, op: Gemm) -> None:
+    def _check_fits(self, op: Gemm, shape: Linear) -> None:
         buffers = self._cfg.buffers
-        room = buffers.bias_depth * buffers.bias_row_bytes
-        if BIAS_BYTES * op.n > room:
-            raise WorkloadError(
-                f"op {op.index} {op.name!r}: its bias must fit machine.buffers.bias_depth x "
-                f"bias_row_bytes = {room} bytes, got {BIAS_BYTES * op.n}"
-            )
+        for need in buffer_needs(self._cfg, shape):
+            depth = getattr(buffers, need.depth)
+            if depth < need.rows:
+                of = f" of {need.row} = {getattr(buffers, need.row)} B" if need.row else ""
+                raise WorkloadError(
+                    f"op {op.index} {op.name!r}: machine.buffers.{need.depth} must be at least "
+                    f"{need.rows} rows{of} for weights of {op.k} x {op.n}, got {depth}"
+                )
 
     def _attention(self, operator: Operator, op: Attention) -> Compiled:
         common: dict[str, Any] = {

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hwsim.laws.flightllm_isa import LoadMode, Opcode
 from hwsim.models.flightllm.config import FlightLLMConfig
+from hwsim.models.flightllm.tiling import weight_rows
 
 __all__ = ["BufferUse", "Placed", "buffer_use"]
 
@@ -109,7 +110,7 @@ class _Walk:
         self._weights, self._weight_at = self._buffers[weights], address[weights]
         self._operand, self._operand_at = self._buffers[operand], address[operand]
         self._k = compute["k"].tolist()
-        self._rows_per_block = _weight_rows(cfg, unit)
+        self._rows_per_block = weight_rows(cfg, unit)
         self.found: list[int] = []
 
     def load(self, i: int) -> int:
@@ -150,11 +151,3 @@ def _rows(cfg: FlightLLMConfig, unit: Opcode, load: Fields) -> tuple[Column, Col
         rows[chosen] = np.minimum(needed, depth)
         excess[chosen] = np.maximum(needed - depth, 0) * row_bytes[mode]
     return rows, excess
-
-
-def _weight_rows(cfg: FlightLLMConfig, unit: Opcode) -> int:
-    """Rows that a K block of weights takes of its buffer."""
-    core, b = cfg.geometry, cfg.buffers
-    if unit is Opcode.MV:
-        return core.mv_columns // core.channels * core.k_lanes // b.a_mv_row_bytes
-    return core.k_lanes * core.mm_columns // b.b_mm_row_bytes

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.errors import DeadlockError, WorkloadError
 from hwsim.models.flightllm import isa
 from hwsim.models.flightllm.compiler import Compiler, Part, Program
 from hwsim.models.flightllm.config import FlightLLMConfig
@@ -26,6 +27,7 @@ from hwsim.models.flightllm.plan import Plan, plan_of
 from hwsim.models.flightllm.run import Run, StepRun
 from hwsim.models.flightllm.times import OperatorTimes, ProgramTimes, operator_times
 from hwsim.models.flightllm.timing import LumpedTiming
+from hwsim.models.flightllm.tokens import least_depth
 from hwsim.outcome import Outcome, SimOptions
 from hwsim.sim import Component, Event, In, Kernel, Out, Process, Replay, connect
 from hwsim.sim.timeline import Timeline
@@ -53,6 +55,7 @@ class TaskScheduler(Component[FlightLLMConfig]):
         super().__init__(kernel, "host.scheduler", cfg)
         self._compiler = compiler
         self._replay = replay
+        self.running: Part | None = None
         # ports
         self.segments: Out[Segment] = Out(self.name, "segments")
         self.done: In[SegmentTimes] = In(self.name, "done")
@@ -88,6 +91,7 @@ class TaskScheduler(Component[FlightLLMConfig]):
             self.kernel.timeline = None
 
     def _part(self, part: Part) -> Generator[Event, Any, tuple[list[OperatorTimes], int]]:
+        self.running = part
         yield self.segments.put(self._compiler.segment(part))
         times: SegmentTimes = yield self.done.get()
         return operator_times(times), times.overrun_bytes
@@ -102,19 +106,38 @@ def simulate(
     ------
     WorkloadError
         For a model that doesn't fit, a length beyond the machine's, an op it has no instruction
-        for.
+        for, a program that the machine's token counters are too shallow for.
     ProtocolError
         For a program that overruns a buffer its schedule should keep from overrunning.
     """
     plan = plan_of(config, workload)
     timeline = Timeline() if options.timeline else None
     kernel = Kernel(shuffle_ties=options.shuffle_ties, seed=options.seed, timeline=timeline)
-    core = build(kernel, config, Decoder(config, plan.memory, LumpedTiming(config)))
+    decoder = Decoder(config, plan.memory, LumpedTiming(config))
+    core = build(kernel, config, decoder)
     host = TaskScheduler(kernel, config, plan.compiler, Replay(kernel, enabled=options.replay))
     connect(kernel, host.segments, core.segments, depth=1)
     connect(kernel, core.done, host.done, depth=1)
-    steps: list[StepRun] = kernel.run(host.run(plan, options.progress))
+    try:
+        steps: list[StepRun] = kernel.run(host.run(plan, options.progress))
+    except DeadlockError as error:
+        _blame_counters(plan, decoder, host.running, error)
+        raise
     return outcome_of(Run(plan, kernel, core, steps, timeline))
+
+
+def _blame_counters(plan: Plan, decoder: Decoder, part: Part | None, error: DeadlockError) -> None:
+    """Raise :class:`WorkloadError` if deeper token counters would have kept ``part`` going."""
+    if part is None:
+        return
+    least = least_depth(decoder.streams(plan.compiler.segment(part).words))
+    depth = plan.config.token_counter_depth
+    if least is not None and depth < least:
+        op = part.operators[0].operator.main
+        raise WorkloadError(
+            f"op {op.index} {op.name!r}: machine.token_counter_depth must be at least {least} for "
+            f"its program, got {depth}"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -11,22 +11,27 @@ from fractions import Fraction
 from math import ceil
 
 from hwsim.laws.flightllm_core import ceil_div, split_k
+from hwsim.laws.flightllm_isa import Opcode
 from hwsim.models.flightllm.config import FlightLLMConfig
 
 __all__ = [
     "Linear",
+    "Need",
     "Ring",
     "RowTile",
     "Tile",
     "Tiling",
+    "buffer_needs",
     "index_bytes",
     "mm_tiling",
     "mv_tiling",
     "row_tiles",
+    "weight_rows",
 ]
 
 BLOCK_WEIGHTS = 256
 INDEX_BITS = 4
+BIAS_BYTES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,16 +111,57 @@ def mv_tiling(cfg: FlightLLMConfig, op: Linear) -> Tiling:
 
     Law: tiles of at most depth / a_tiles rows; loads run ahead by as many of the first tile as fit.
     """
-    core, buffers = cfg.geometry, cfg.buffers
-    rows = core.mv_columns // core.channels * core.k_lanes // buffers.a_mv_row_bytes
-    return _tiling(cfg, op, core.mv_columns, (rows, buffers.a_depth, buffers.a_tiles))
+    buffers = cfg.buffers
+    weights = weight_rows(cfg, Opcode.MV), buffers.a_depth, buffers.a_tiles
+    return _tiling(cfg, op, cfg.core.mv_columns, weights)
 
 
 def mm_tiling(cfg: FlightLLMConfig, op: Linear) -> Tiling:
     """The same for a matrix product, whose weights lie in the B buffer."""
+    buffers = cfg.buffers
+    weights = weight_rows(cfg, Opcode.MM), buffers.b_depth, buffers.b_tiles
+    return _tiling(cfg, op, cfg.core.mm_columns, weights)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Least depth of the buffer of that config key; ``row`` is the key of a row's bytes."""
+
+    depth: str
+    rows: int
+    row: str
+
+
+def buffer_needs(cfg: FlightLLMConfig, op: Linear) -> Iterator[Need]:
+    """What the schedule of ``op`` needs of each buffer it uses.
+
+    Law: all of K of the operand that stays (the vector in B, a row block of activations in A), one
+    block of K of the weights and of their metadata in the other, and the whole bias.
+    """
     core, buffers = cfg.geometry, cfg.buffers
-    rows = core.k_lanes * core.mm_columns // buffers.b_mm_row_bytes
-    return _tiling(cfg, op, core.mm_columns, (rows, buffers.b_depth, buffers.b_tiles))
+    if op.rows:
+        stays = ceil_div(op.k, core.k_lanes) * core.k_lanes**2
+        yield Need("a_depth", ceil_div(stays, buffers.a_mm_row_bytes), "a_mm_row_bytes")
+        yield Need("b_depth", weight_rows(cfg, Opcode.MM), "b_mm_row_bytes")
+    else:
+        yield Need("a_depth", weight_rows(cfg, Opcode.MV), "a_mv_row_bytes")
+        yield Need("b_depth", ceil_div(op.k, buffers.b_mv_row_bytes), "b_mv_row_bytes")
+    if op.metadata:
+        columns = core.mm_columns if op.rows else core.mv_columns
+        (index, *_), (counts, *_) = _metadata_uses(cfg, op, columns // core.k_lanes)
+        yield Need("metadata_depth", index, "metadata_row_bytes")
+        yield Need("fsb_depth", counts, "")
+    if op.bias:
+        rows = ceil_div(BIAS_BYTES * op.n, buffers.bias_row_bytes)
+        yield Need("bias_depth", rows, "bias_row_bytes")
+
+
+def weight_rows(cfg: FlightLLMConfig, unit: Opcode) -> int:
+    """Rows of its buffer (in MV: on each channel) that a block of K of weights takes."""
+    core, buffers = cfg.geometry, cfg.buffers
+    if unit is Opcode.MV:
+        return core.mv_columns // core.channels * core.k_lanes // buffers.a_mv_row_bytes
+    return core.k_lanes * core.mm_columns // buffers.b_mm_row_bytes
 
 
 def _tiling(

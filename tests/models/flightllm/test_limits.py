@@ -10,6 +10,7 @@ import pytest
 from hwsim.errors import ConfigError, WorkloadError
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.plan import Plan
+from hwsim.models.flightllm.timing import check_span
 from hwsim.outcome import Outcome
 
 Run = Callable[..., Outcome]
@@ -143,3 +144,107 @@ def test_a_width_that_fills_no_block_is_padded(run: Run, model: Callable[..., st
     for phase in ("decode_step", "prefill"):
         outcome = run("u280", odd, f"workload.phase={phase}")
         assert outcome.metrics["executed_macs"].value > outcome.metrics["macs"].value > 0
+
+
+# The clock, and how long an operator may take
+
+
+@pytest.mark.parametrize("clock", ["1 Hz", "999999 Hz", "10001 MHz"])
+def test_a_clock_out_of_range_is_refused(config: Config, clock: str) -> None:
+    message = f"--set: clock must be between 1 MHz and 10 GHz, got {clock}"
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        config(f"clock={clock}")
+
+
+@pytest.mark.parametrize("clock", ["1 MHz", "10 GHz"])
+def test_a_run_at_the_ends_of_the_clock_s_range_takes_as_many_cycles(
+    run: Run, small: str, clock: str
+) -> None:
+    """A run of hours, in which no operator is of hours."""
+    found = run("u280", small, "workload.prompt_tokens=2000", "workload.output_tokens=2",
+                f"machine.clock={clock}")  # fmt: skip
+    assert found.stages["core.MM"].busy > 0
+    assert found.metrics["latency"].value * float(clock[:-4]) * (
+        1e6 if "MHz" in clock else 1e9
+    ) == pytest.approx(found.metrics["cycles"].value, rel=1e-6)
+
+
+def test_a_run_beyond_64_bits_of_femtoseconds_is_simulated(run: Run, small: str) -> None:
+    """Absolute times are unbounded; only those within an operator are held in 64 bits."""
+    found = run("u280", small, "workload.phase=decode_step", "workload.kv_length=16",
+                "machine.hbm.bandwidth=2.5 kB/s")  # fmt: skip
+    assert found.metrics["latency"].value > 2**63 / 1e15
+
+
+def test_an_operator_beyond_64_bits_of_femtoseconds_is_refused(run: Run, small: str) -> None:
+    message = (
+        r"^one operator must take less than 9223 s on the machine, got [\d.]+e\+\d+ s "
+        r"\(see machine.clock, machine.hbm.bandwidth\)$"
+    )
+    with pytest.raises(WorkloadError, match=message):
+        run("u280", small, "workload.phase=decode_step", "workload.kv_length=16",
+            "machine.hbm.bandwidth=1 B/s")  # fmt: skip
+
+
+@pytest.mark.parametrize("total", [2**63, 2.0**63, 2**70])
+def test_the_sum_of_a_segment_s_times_is_held_below_64_bits(total: float) -> None:
+    check_span(2**63 - 1)
+    with pytest.raises(WorkloadError, match=r"^one operator must take less than 9223 s "):
+        check_span(total)
+
+
+# Buffers, and counters of tokens
+
+
+PROMPT = ("workload.phase=prefill", "workload.prompt_tokens=16")
+STEP = ("workload.phase=decode_step", "workload.kv_length=16")
+DOWN = "weights of 4144 x 512"
+
+
+@pytest.mark.parametrize(
+    ("words", "least", "message"),
+    [
+        ((*PROMPT,), "a_depth=259", f"259 rows of a_mm_row_bytes = 256 B for {DOWN}"),
+        ((*STEP,), "b_depth=259", f"259 rows of b_mv_row_bytes = 16 B for {DOWN}"),
+        (
+            (*STEP, "machine.buffers.a_mv_row_bytes=8 B"), "a_depth=128",
+            "128 rows of a_mv_row_bytes = 8 B for weights of 512 x 512",
+        ),
+        (
+            (*PROMPT, "machine.buffers.b_mm_row_bytes=2 B"), "b_depth=128",
+            "128 rows of b_mm_row_bytes = 2 B for weights of 512 x 512",
+        ),
+        (
+            (*STEP, "machine.count_metadata=true"), "metadata_depth=180",
+            "180 rows of metadata_row_bytes = 16 B for weights of 512 x 512",
+        ),
+        (
+            (*STEP, "machine.count_metadata=true"), "fsb_depth=32",
+            "32 rows for weights of 512 x 512",
+        ),
+        ((*STEP,), "bias_depth=32", "32 rows of bias_row_bytes = 64 B for weights of 512 x 512"),
+    ],
+)  # fmt: skip
+def test_a_buffer_is_as_deep_as_an_operator_needs_and_no_shallower(
+    run: Run, small: str, words: tuple[str, ...], least: str, message: str
+) -> None:
+    """With the least depth it runs, and one row less is refused before anything runs."""
+    key, _, rows = least.partition("=")
+    run("u280", small, *words, f"machine.buffers.{least}")
+    shallow = int(rows) - 1
+    rule = rf"machine\.buffers\.{key} must be at least {re.escape(message)}, got {shallow}$"
+    with pytest.raises(WorkloadError, match=rf"^op \d+ 'layers\.0\.\w+': {rule}"):
+        run("u280", small, *words, f"machine.buffers.{key}={shallow}")
+
+
+@pytest.mark.parametrize(
+    ("words", "least", "op"),
+    [(STEP, 2, "op 19 'layers.0.gate_proj'"), (PROMPT, 256, "op 486 'lm_head'")],
+)
+def test_token_counters_are_as_deep_as_a_program_needs_and_no_shallower(
+    run: Run, words: tuple[str, ...], least: int, op: str
+) -> None:
+    run("u280", "tinyllama_1_1b", *words, f"machine.token_counter_depth={least}")
+    message = f"{op}: machine.token_counter_depth must be at least {least} for its program, got "
+    with pytest.raises(WorkloadError, match=f"^{re.escape(message)}{least - 1}$"):
+        run("u280", "tinyllama_1_1b", *words, f"machine.token_counter_depth={least - 1}")
