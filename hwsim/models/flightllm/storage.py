@@ -10,8 +10,9 @@ Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 5 (length-adaptive compilatio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +25,14 @@ from hwsim.models.flightllm.plan import Plan
 from hwsim.models.flightllm.schedule_misc import MiscRows
 from hwsim.models.flightllm.schedule_mm import PrefillAttention
 from hwsim.models.flightllm.tail import OPERANDS, PASSES
-from hwsim.models.flightllm.tiling import Linear, mm_tiling, row_tiles
+from hwsim.models.flightllm.tiling import Linear, mm_tiling
 from hwsim.workloads import LlmScenario, LlmWorkload, Step, build_trace
 
 __all__ = ["InstructionStorage", "attention_counts", "linear_counts", "misc_counts", "storage_of"]
 
 LD, ST, MM, MISC, SYS = Opcode.LD, Opcode.ST, Opcode.MM, Opcode.MISC, Opcode.SYS
 Counts = Mapping[Opcode, int]
+Column = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def linear_counts(cfg: FlightLLMConfig, op: Linear) -> Counts:
     """Instructions of :func:`~.schedule_mm.linear_mm`."""
     core = cfg.geometry
     blocks = ceil_div(op.rows, core.k_lanes)
-    tiles = sum(1 for _ in row_tiles(cfg, op.rows))
+    tiles = ceil_div(blocks, core.mm_rows // core.k_lanes)
     columns, k_tiles = ceil_div(op.n, core.mm_columns), len(mm_tiling(cfg, op).tiles)
     operands = sum(OPERANDS[kind] for kind in op.tail)
     weights = columns * k_tiles * tiles
@@ -78,22 +80,54 @@ def misc_counts(op: MiscRows) -> Counts:
     return {LD: op.rows * op.operands, MISC: op.rows, ST: op.rows, SYS: 1}
 
 
-def attention_counts(cfg: FlightLLMConfig, op: PrefillAttention, kept: NDArray[np.bool_]) -> Counts:
-    """Instructions of :func:`~.schedule_mm.attention_mm` for one head, without its SYS."""
-    core, blocks = cfg.geometry, len(kept)
-    size = core.mm_rows // core.k_lanes
+def attention_counts(
+    cfg: FlightLLMConfig, op: PrefillAttention, kept: NDArray[np.bool_]
+) -> Mapping[Opcode, Column]:
+    """Instructions of :func:`~.schedule_mm.attention_mm` for one head, without its SYS.
+
+    Entry n of each column is for a prompt of n + 1 blocks of 16 rows, which sees as much of
+    ``kept[row blocks, column blocks]``: a block counts from the length on that has both its row and
+    its column.
+    """
+    core, longest = cfg.geometry, len(kept)
+    blocks, size = np.arange(1, longest + 1), core.mm_rows // core.k_lanes
     if op.scores:
-        seen = sum(int(kept[i : i + size].any(axis=0).sum()) for i in range(0, blocks, size))
-        softmax = core.k_lanes * blocks if op.softmax else 0
+        seen = _seen_by_tiles(kept, size)
+        softmax = core.k_lanes * blocks if op.softmax else 0 * blocks
         return {LD: blocks + seen, MM: seen, MISC: softmax, ST: blocks}
-    runs = int((np.diff(kept.astype(np.int8), axis=1, prepend=0) == 1).sum())
-    zeros = int((~kept.all(axis=1)).sum())
-    products = ceil_div(blocks, size) * ceil_div(op.head_dim, core.mm_columns)
+    rows, columns = np.nonzero(np.diff(kept, axis=1, prepend=False) & kept)
+    runs = _from(np.maximum(rows, columns), longest)
+    gaps = np.flatnonzero(~kept.all(axis=1))
+    zeros = _from(np.maximum(gaps, kept[gaps].argmin(axis=1)), longest)
+    products = -(-blocks // size) * ceil_div(op.head_dim, core.mm_columns)
     return {LD: runs + zeros + products, MM: products, ST: blocks}
+
+
+def _seen_by_tiles(kept: NDArray[np.bool_], size: int) -> Column:
+    """Column blocks that some row of a tile of ``size`` sees, over the tiles of each length."""
+    found = np.zeros(len(kept), np.int64)
+    for first in range(0, len(kept), size):
+        seen = np.logical_or.accumulate(kept[first : first + size])  # by the rows so far
+        past = first + len(seen)
+        found[first:past] += np.tril(seen, first).sum(axis=1)
+        found += _from(np.maximum(np.flatnonzero(seen[-1]), past), len(kept))
+    return found
+
+
+def _from(begins: Column, longest: int) -> Column:
+    """For each length, from one block on, how many of ``begins`` lie below it."""
+    found: Column = np.bincount(begins[begins < longest], minlength=longest).cumsum()
+    return found
 
 
 def _bytes(counts: Counts) -> int:
     return sum(4 * FORMATS[unit].words * n for unit, n in counts.items())
+
+
+def _byte_columns(counts: Mapping[Opcode, Column]) -> Column:
+    columns = [4 * FORMATS[unit].words * column for unit, column in counts.items()]
+    total: Column = np.sum(columns, axis=0, dtype=np.int64)
+    return total
 
 
 def storage_of(plan: Plan) -> InstructionStorage | None:
@@ -148,40 +182,40 @@ class _PrefillSizes:
         self._length = plan.config.buckets.prefill
         program = plan.compiler.program(_step(plan, phase="prefill", prompt_tokens=self._length))
         self._rows: Counter[Linear | MiscRows] = Counter()
-        self._attention: Counter[tuple[PrefillAttention, bytes]] = Counter()
-        self._masks: dict[bytes, NDArray[np.bool_]] = {}
-        self._barriers = 0
-        self._by_blocks: dict[int, int] = {}
+        self._linear_bytes: dict[tuple[Linear, int], int] = {}
+        blocks = ceil_div(self._cfg.longest_program, self._cfg.geometry.k_lanes)
+        self._attention = np.zeros(blocks, np.int64)
+        self._head_bytes: dict[Hashable, Column] = {}
         for compiled in program.operators:
-            self._sort(plan, compiled.shape)
+            self._add(plan, compiled.shape)
 
-    def _sort(self, plan: Plan, shape: Shape) -> None:
-        """Keep a shape with how often it occurs; of attention, how often each head's mask does."""
+    def _add(self, plan: Plan, shape: Shape) -> None:
+        """Keep a shape with how often it occurs; of attention, add its bytes at each length."""
         if isinstance(shape, Linear | MiscRows):
             self._rows[shape] += 1
         elif isinstance(shape, MaskedAttention):
             whole = replace(shape.shape, tokens=self._cfg.longest_program)
             for kept in fine_blocks(self._cfg, plan.compiler.mask, shape.layer, whole):
-                key = np.packbits(kept).tobytes()
-                self._masks[key] = kept
-                self._attention[shape.shape, key] += shape.shape.batch
-            self._barriers += 1
+                self._attention += shape.shape.batch * self._head(shape.shape, kept)
+            self._attention += _bytes({SYS: 1})
+
+    def _head(self, op: PrefillAttention, kept: NDArray[np.bool_]) -> Column:
+        """Bytes of one head at each length, counted once a mask."""
+        key = op, sha256(np.packbits(kept).tobytes()).digest()
+        if key not in self._head_bytes:
+            self._head_bytes[key] = _byte_columns(attention_counts(self._cfg, op, kept))
+        return self._head_bytes[key]
 
     def __getitem__(self, length: int) -> int:
         rows = sum(self._row_bytes(shape, length) * n for shape, n in self._rows.items())
-        return rows + self._attention_bytes(ceil_div(length, self._cfg.geometry.k_lanes))
+        return rows + int(self._attention[ceil_div(length, self._cfg.core.k_lanes) - 1])
 
     def _row_bytes(self, shape: Linear | MiscRows, length: int) -> int:
-        resized = replace(shape, rows=shape.rows // self._length * length)
-        if isinstance(resized, Linear):
-            return _bytes(linear_counts(self._cfg, resized))
-        return _bytes(misc_counts(resized))
-
-    def _attention_bytes(self, blocks: int) -> int:
-        if blocks not in self._by_blocks:
-            heads = sum(
-                _bytes(attention_counts(self._cfg, op, self._masks[key][:blocks, :blocks])) * n
-                for (op, key), n in self._attention.items()
-            )
-            self._by_blocks[blocks] = heads + self._barriers * _bytes({SYS: 1})
-        return self._by_blocks[blocks]
+        """Of a projection, the same for all lengths of as many row blocks."""
+        rows = shape.rows // self._length * length
+        if isinstance(shape, MiscRows):
+            return _bytes(misc_counts(replace(shape, rows=rows)))
+        key = shape, ceil_div(rows, self._cfg.core.k_lanes)
+        if key not in self._linear_bytes:
+            self._linear_bytes[key] = _bytes(linear_counts(self._cfg, replace(shape, rows=rows)))
+        return self._linear_bytes[key]

@@ -266,8 +266,36 @@ def test_the_counted_size_of_attention_is_that_of_its_block(
         softmax=scores, window=None,
     )  # fmt: skip
     written = attention_mm(cfg, op, kept).size_bytes()
-    counted = sum(size_of(storage.attention_counts(cfg, op, head)) for head in kept)
+    columns = [storage.attention_counts(cfg, op, head) for head in kept]
+    counted = sum(size_of({unit: int(n[-1]) for unit, n in found.items()}) for found in columns)
     assert counted + size_of({SYS: 1}) == written
+
+
+@settings(max_examples=40)
+@given(blocks=st.integers(1, 24), scores=st.booleans(), seed=st.integers(0, 2**32 - 1))
+def test_attention_is_counted_for_every_length_at_once(
+    config: Callable[..., FlightLLMConfig], blocks: int, scores: bool, seed: int
+) -> None:
+    """Entry n is the mask cut to n + 1 blocks; a coarse mask keeps blocks above the diagonal."""
+    cfg = config()
+    kept = np.random.default_rng(seed).random((blocks, blocks)) < 0.7
+    op = PrefillAttention(
+        scores=scores, tokens=16 * blocks, heads=1, kv_heads=1, head_dim=64, batch=1,
+        softmax=scores, window=None,
+    )  # fmt: skip
+    every = storage.attention_counts(cfg, op, kept)
+    for n in range(blocks):
+        cut = storage.attention_counts(cfg, op, kept[: n + 1, : n + 1])
+        assert {u: c[n] for u, c in every.items()} == {u: c[-1] for u, c in cut.items()}
+
+
+def test_storage_of_the_published_machine_is_what_counting_each_length_gave(plan: Plans) -> None:
+    assert storage.storage_of(plan("u280", "llama2_7b")) == storage.InstructionStorage(
+        prefill_buckets=4_754_572_672,
+        prefill_lengths=583_646_949_376,
+        decode_buckets=394_068_480,
+        decode_lengths=6_305_095_680,
+    )
 
 
 @pytest.fixture(scope="module")
