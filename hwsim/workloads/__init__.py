@@ -38,7 +38,7 @@ from hwsim.workloads.registry import (
     workload_kind,
     workload_names,
 )
-from hwsim.workloads.scenario import LlmScenario, Numerics
+from hwsim.workloads.scenario import PROJECTION_ROLES, LlmScenario, Numerics
 from hwsim.workloads.shapes import Linear, LlmShape
 from hwsim.workloads.step import Step
 from hwsim.workloads.trace import Trace
@@ -46,6 +46,7 @@ from hwsim.workloads.trace import Trace
 __all__ = [
     "MODEL_TYPES",
     "OP_TYPES",
+    "PROJECTION_ROLES",
     "TRACE_SUFFIXES",
     "Activation",
     "Attention",

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from hwsim.config import RawConfig, build, read_text
 from hwsim.errors import Problem, WorkloadError
 from hwsim.workloads.shapes import MAX_LAYERS, MAX_SIZE, LlmShape
-from hwsim.workloads.strict_json import parse_json
+from hwsim.workloads.strict_json import parse_json, shown
 
 __all__ = ["MODEL_TYPES", "from_hugging_face", "model_source", "read_model", "shape_of"]
 
@@ -127,8 +127,7 @@ class _Keys:
     def only(self, key: str, supported: bool | int, why: str) -> None:
         """Note a problem where that key is given with another value than the one supported."""
         if self.given(key) and self._model[key] != supported:
-            shown = str(supported).lower()
-            self._wrong(key, f"must be {shown} ({why})")
+            self._wrong(key, f"must be {str(supported).lower()} ({why})")
 
     def multiple(self, key: str, value: int, of: str, unit: int) -> None:
         """Note a problem where ``value`` is no multiple of ``unit``; 0 has been noted already."""
@@ -140,9 +139,7 @@ class _Keys:
         if key not in self._model:
             self._problems.append(Problem(self._where, key, f"is missing; it {rule}"))
             return
-        value = self._model[key]
-        shown = "null" if value is None else value
-        self._problems.append(Problem(self._where, key, rule, shown))
+        self._problems.append(Problem(self._where, key, rule, shown(self._model[key])))
 
 
 def _llama(keys: _Keys) -> dict[str, Any]:

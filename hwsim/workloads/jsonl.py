@@ -1,7 +1,8 @@
 """Traces as JSON Lines: one record a line, to be read, searched and compared with common tools.
 
 The first line is the header, ``{"hwsim_trace": 1, "name": ..., "meta": {...}}``; then the record of
-each step, followed by those of its ops.
+each step, followed by those of its ops; the last is ``{"type": "End", "steps": ..., "ops": ...}``,
+so that a file that was cut short is found out.
 """
 
 from __future__ import annotations

@@ -58,14 +58,9 @@ def build_trace(
 def check_positions(shape: LlmShape, scenario: LlmScenario, name: str) -> None:
     """Refuse a scenario that is longer than the table of positions; rotary embedding has no end."""
     if not shape.rope and scenario.attended > shape.max_positions:
-        lengths = {
-            "generate": "prompt_tokens + output_tokens",
-            "prefill": "prompt_tokens",
-            "decode_step": "kv_length",
-        }
         rule = f"must be at most {shape.max_positions}, its learned positions"
-        key = lengths[scenario.phase]
-        raise WorkloadError(str(Problem(name, key, rule, scenario.attended)))
+        problem = Problem(name, scenario.attended_key, rule, scenario.attended)
+        raise WorkloadError(str(problem))
 
 
 def _steps(shape: LlmShape, scenario: LlmScenario, numerics: Numerics) -> Iterator[Step]:

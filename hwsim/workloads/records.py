@@ -1,7 +1,7 @@
-"""Steps and ops as flat records, the form they have in files, and back with every value checked.
+"""Steps, ops and the end of a trace as flat records, the form they have in files, and back.
 
-The rules come from the annotations of the dataclasses in :mod:`hwsim.workloads.ops` and
-:mod:`hwsim.workloads.step`; a new op needs nothing here.
+Every value read is checked. The rules come from the annotations of the dataclasses in
+:mod:`hwsim.workloads.ops` and :mod:`hwsim.workloads.step`; a new op needs nothing here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from typing import (
 
 from hwsim.errors import Problem, WorkloadError
 from hwsim.workloads.ops import OP_TYPES, Between, Op
-from hwsim.workloads.step import StepHead
+from hwsim.workloads.step import StepHead, TraceEnd
+from hwsim.workloads.strict_json import shown
 
 __all__ = [
     "RECORD_TYPES",
@@ -38,11 +39,11 @@ __all__ = [
     "to_record",
 ]
 
-Item = StepHead | Op
-"""What a record stands for: the head of a step, followed by the step's ops."""
+Item = StepHead | Op | TraceEnd
+"""What a record stands for: the head of a step, an op of that step, or the end of the trace."""
 
-STEP: Final = "Step"
-RECORD_TYPES: Final[dict[str, type[Item]]] = {STEP: StepHead, **OP_TYPES}
+RECORD_TYPES: Final[dict[str, type[Item]]] = {"Step": StepHead, **OP_TYPES, "End": TraceEnd}
+KINDS: Final = {item: kind for kind, item in RECORD_TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Column:
 
 def to_record(item: Item) -> dict[str, Any]:
     """The item as a flat dict: its type, then its fields in order."""
-    kind = _kind_of(item)
+    kind = KINDS[type(item)]
     names, values = _getter(kind)
     return {"type": kind, **dict(zip(names, values(item), strict=True))}
 
@@ -101,7 +102,7 @@ def from_record(record: object, where: str) -> Item:
 
 def checked(item: Item, where: str) -> Item:
     """The item itself, if every field keeps its rule; raises like :func:`from_record` otherwise."""
-    kind = _kind_of(item)
+    kind = KINDS[type(item)]
     for column in columns(kind).values():
         value = getattr(item, column.name)
         if not column.rule.accepts(value):
@@ -125,12 +126,8 @@ def _value(record: Mapping[str, Any], column: Column, key: str, where: str) -> A
     if value is MISSING:
         raise _wrong(where, key, f"is missing; it {column.rule.text}")
     if not column.rule.accepts(value):
-        raise _wrong(where, key, column.rule.text, "null" if value is None else value)
+        raise _wrong(where, key, column.rule.text, shown(value))
     return column.rule.convert(value)
-
-
-def _kind_of(item: Item) -> str:
-    return STEP if isinstance(item, StepHead) else type(item).__name__
 
 
 @functools.cache

@@ -44,6 +44,7 @@ class LlmWorkload:
     scenario : prompt, output and batch.
     raw : the scenario as given, overrides included, for tables of parameters.
     source : where the shape comes from, in words; may be empty.
+    where : its file, in messages.
     """
 
     kind: ClassVar[str] = LLM
@@ -53,6 +54,7 @@ class LlmWorkload:
     scenario: LlmScenario
     raw: RawConfig
     source: str = ""
+    where: str = ""
 
     @property
     def trace(self) -> Trace:
@@ -81,12 +83,13 @@ class LlmWorkload:
 
 @dataclass(frozen=True)
 class TraceWorkload:
-    """A workload that is given op by op."""
+    """A workload that is given op by op, in the file ``where``."""
 
     kind: ClassVar[str] = TRACE
 
     name: str
     trace: Trace
+    where: str = ""
 
     @property
     def sha256(self) -> str:
@@ -145,7 +148,7 @@ def _load_trace(file: _File, overrides: Sequence[tuple[str, str]]) -> TraceWorkl
     trace = read_trace(file.path)
     for _ in trace.steps():
         pass
-    return TraceWorkload(trace.name, trace)
+    return TraceWorkload(trace.name, trace, file.where)
 
 
 def _load_scenario(file: _File, overrides: Sequence[tuple[str, str]]) -> LlmWorkload:
@@ -153,9 +156,9 @@ def _load_scenario(file: _File, overrides: Sequence[tuple[str, str]]) -> LlmWork
     model = raw.data.pop("model", None)
     raw.data.pop("description", None)
     if not isinstance(model, str):
-        raise ConfigError(
-            [Problem(file.where, "model", "must be the name or path of a model", model)]
-        )
+        missing = "is missing; it " if model is None else ""
+        rule = f"{missing}must be the name or path of a model"
+        raise ConfigError([Problem(file.where, "model", rule, model)])
     found = _find(model, file.path.parent)
     if found.path.suffix != MODEL:
         rule = f"must be a {MODEL} model or the name of one"
@@ -170,7 +173,7 @@ def _load_model(file: _File, raw: RawConfig, overrides: Sequence[tuple[str, str]
     given = apply_overrides(raw, LlmScenario, overrides)
     scenario = build(LlmScenario, given)
     check_positions(shape, scenario, file.name)
-    return LlmWorkload(file.name, shape, scenario, given, model_source(model))
+    return LlmWorkload(file.name, shape, scenario, given, model_source(model), file.where)
 
 
 @functools.cache

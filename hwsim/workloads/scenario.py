@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from hwsim.config import Config, Share
 from hwsim.workloads.ops import Dtype
 
-__all__ = ["MAX_LENGTH", "LlmScenario", "Numerics", "ProjectionRole"]
+__all__ = ["MAX_LENGTH", "PROJECTION_ROLES", "LlmScenario", "Numerics", "ProjectionRole"]
 
 MAX_LENGTH: Final = 2**31
 DEFAULT_PROMPT_TOKENS: Final = 128
@@ -28,6 +28,8 @@ ProjectionRole = Literal[
     "fc2",
     "lm_head",
 ]
+PROJECTION_ROLES: Final[tuple[ProjectionRole, ...]] = get_args(ProjectionRole)
+"""The kinds of projection of a language model, by which weights are told apart."""
 
 
 class LlmScenario(Config):
@@ -86,6 +88,16 @@ class LlmScenario(Config):
         if self.phase == "decode_step":
             return self.kv_length or self.prompt_tokens + 1
         return self.prompt_tokens + self.output_tokens
+
+    @property
+    def attended_key(self) -> str:
+        """What ``attended`` is, in keys of the scenario."""
+        keys = {
+            "generate": "prompt_tokens + output_tokens",
+            "prefill": "prompt_tokens",
+            "decode_step": "kv_length",
+        }
+        return keys[self.phase]
 
 
 class Numerics(Config):

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from hwsim.errors import Problem, WorkloadError
 from hwsim.replace import replaced_file
+from hwsim.workloads.strict_json import shown
 
 __all__ = ["TRACE_VERSION", "Header", "file_sha256", "opened", "written_aside"]
 
@@ -82,7 +83,7 @@ def file_sha256(path: Path) -> str:
 
 
 def _wrong(where: str, key: str, rule: str, value: object) -> WorkloadError:
-    return WorkloadError(str(Problem(where, key, rule, "null" if value is None else value)))
+    return WorkloadError(str(Problem(where, key, rule, shown(value))))
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -5,7 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any, Final, NoReturn
 
-__all__ = ["parse_json"]
+__all__ = ["parse_json", "shown"]
+
+
+class _Null:
+    """Stands in a message for the value ``null``."""
+
+    def __repr__(self) -> str:
+        return "null"
+
+
+def shown(value: object) -> object:
+    """A JSON value as a :class:`~hwsim.errors.Problem` takes it, where None stands for no value."""
+    return _Null() if value is None else value
 
 
 def parse_json(text: str) -> Any:

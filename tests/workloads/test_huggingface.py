@@ -179,7 +179,7 @@ TYPES = ", ".join(MODEL_TYPES)
         ),
         (
             changed(LLAMA, hidden_size=None),
-            "hidden_size must be an integer from 1 to 16777216, got 'null'",
+            "hidden_size must be an integer from 1 to 16777216, got null",
         ),
         (
             changed(LLAMA, num_attention_heads=True),

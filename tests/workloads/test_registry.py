@@ -166,7 +166,7 @@ def test_a_scenario_file_may_name_a_model_file_beside_it(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("prompt_tokens = 3\n", "model must be the name or path of a model"),
+        ("prompt_tokens = 3\n", "model is missing; it must be the name or path of a model"),
         ("model = 3\n", "model must be the name or path of a model, got 3"),
         ('model = "chat.toml"\n', "model must be a .json model or the name of one, got"),
         ('model = "llama2_7b"\nprompt_token = 3\n', "prompt_token must be a known key (did you"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from hwsim.workloads import (
     write_trace,
 )
 from hwsim.workloads.records import RECORD_TYPES, columns
+from hwsim.workloads.stream import assembled, items_of
 
 SUFFIXES = [".jsonl", ".parquet"]
 SHAPE = LlmShape(
@@ -39,6 +41,7 @@ SHAPE = LlmShape(
 )
 HEAD = {"hwsim_trace": 1, "name": "mine", "meta": {}}
 STEP = {"type": "Step", "index": 1, "phase": "decode", "tokens": 1, "kv_length": 8}
+NEXT = {**STEP, "index": 2}
 GEMM = {
     "type": "Gemm",
     "index": 0,
@@ -62,6 +65,9 @@ ATTENTION = {
     "kv_heads": 2,
     "head_dim": 4,
 }
+
+
+END = {"type": "End", "steps": 1, "ops": 1}
 
 
 def built(prompt: int = 5, output: int = 3) -> Trace:
@@ -148,7 +154,7 @@ def test_steps_are_read_and_written_lazily(tmp_path: Path, suffix: str) -> None:
 
 def test_fields_with_defaults_and_nulls_may_be_left_out(tmp_path: Path) -> None:
     short = {key: value for key, value in GEMM.items() if key != "layer"}
-    (step,) = read_trace(written(tmp_path / "t.jsonl", HEAD, STEP, short)).steps()
+    (step,) = read_trace(written(tmp_path / "t.jsonl", HEAD, STEP, short, END)).steps()
     assert step.ops == (Gemm(0, "head", "decode", 1, None, (), m=1, n=8, k=8, role="lm_head"),)
 
 
@@ -175,7 +181,7 @@ GEMM_FIELDS = ", ".join(columns("Gemm"))
         ({**GEMM, "m": -1}, "Gemm.m must be an integer from 1 to 2**62, got -1"),
         ({**GEMM, "m": 1.0}, "Gemm.m must be an integer from 1 to 2**62, got 1.0"),
         ({**GEMM, "m": True}, "Gemm.m must be an integer from 1 to 2**62, got True"),
-        ({**GEMM, "m": None}, "Gemm.m must be an integer from 1 to 2**62, got 'null'"),
+        ({**GEMM, "m": None}, "Gemm.m must be an integer from 1 to 2**62, got null"),
         ({**GEMM, "m": 2**63}, f"Gemm.m must be an integer from 1 to 2**62, got {2**63}"),
         ({**GEMM, "bias": 1}, "Gemm.bias must be true or false, got 1"),
         ({**GEMM, "density": 1.5}, "Gemm.density must be a number from 0 to 1, got 1.5"),
@@ -247,7 +253,8 @@ def test_steps_go_up_and_ops_come_after_one(tmp_path: Path) -> None:
         ([{**HEAD, "meta": 3}], "1: meta must be an object, got 3"),
         (['{"hwsim_trace": 1, "na'], "1: must be valid JSON: unterminated string starting at "),
         ([HEAD], " must hold at least one step"),
-        ([HEAD, STEP], "2: step 1 must hold at least one op"),
+        ([HEAD, STEP, END], "3: step 1 must hold at least one op"),
+        ([HEAD, END], "2: End.steps must be 0, as many as there are, got 1"),
         ([HEAD, STEP, json.dumps(GEMM)[:40]], "3: must be valid JSON: "),
         ([HEAD, STEP, '{"type": "Gemm", "m": NaN}'], "3: must hold finite numbers only, not NaN"),
         ([HEAD, STEP, " " * 2**20 + "1"], "3: must have lines of at most 1048576 bytes"),
@@ -258,6 +265,64 @@ def test_a_broken_file_is_named_with_its_line(
 ) -> None:
     path = written(tmp_path / "t.jsonl", *lines)
     assert message_of(path).startswith(f"{path}:{message}")
+
+
+@pytest.mark.parametrize("lines", [[HEAD, STEP], [HEAD, STEP, GEMM], [HEAD, STEP, GEMM, NEXT]])
+def test_a_file_cut_at_the_end_of_a_line_is_refused(tmp_path: Path, lines: list[Any]) -> None:
+    path = written(tmp_path / "t.jsonl", *lines)
+    steps, ops = sum("tokens" in line for line in lines), sum("deps" in line for line in lines)
+    assert message_of(path) == (
+        f"{path}:{len(lines)}: must not be the last record (a file cut short?): "
+        f'a trace ends with {{"type": "End", "steps": {steps}, "ops": {ops}}}'
+    )
+
+
+def test_every_cut_between_records_is_refused() -> None:
+    """Whatever wrote the file: here, a stream of items that stops."""
+    items = list(items_of("t", built(prompt=1, output=1).steps()))
+    assert len(list(assembled(items, "t"))) == 2
+    for kept in range(len(items)):
+        with pytest.raises(WorkloadError):
+            list(assembled(items[:kept], "t"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([{**END, "steps": 2}], "4: End.steps must be 1, as many as there are, got 2"),
+        ([{**END, "ops": 3}], "4: End.ops must be 1, as many as there are, got 3"),
+        ([END, NEXT], "5: must not be there: the trace has ended before it"),
+        ([END, {**GEMM, "index": 1}], "5: must not be there: the trace has ended before it"),
+        ([END, END], "5: must not be there: the trace has ended before it"),
+    ],
+)
+def test_the_end_counts_what_was_read_and_nothing_comes_after(
+    tmp_path: Path, lines: list[Any], message: str
+) -> None:
+    path = written(tmp_path / "t.jsonl", HEAD, STEP, GEMM, *lines)
+    assert message_of(path) == f"{path}:{message}"
+
+
+def test_a_name_is_given_once_in_a_step(tmp_path: Path) -> None:
+    again = {**GEMM, "index": 1}
+    twice = written(tmp_path / "twice.jsonl", HEAD, STEP, GEMM, again, {**END, "ops": 2})
+    assert message_of(twice) == (
+        f"{twice}:4: Gemm.name must differ from those of the earlier ops of its step, got 'head'"
+    )
+    records = (HEAD, STEP, GEMM, NEXT, {**again, "step": 2}, {**END, "steps": 2, "ops": 2})
+    assert len(list(read_trace(written(tmp_path / "apart.jsonl", *records)).steps())) == 2
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_step_need_not_attend_anything(tmp_path: Path, suffix: str) -> None:
+    (step,) = [Step(1, "decode", 1, None, tuple(next(built().steps()).ops[:1]))]
+    op = replace(step.ops[0], phase="decode", step=1)
+    path = tmp_path / f"t{suffix}"
+    write_trace(Trace.from_steps("t", {}, lambda: iter([replace(step, ops=(op,))])), path)
+    (back,) = read_trace(path).steps()
+    assert back.kv_length is None
+    with pytest.raises(WorkloadError, match=r"^step 1: kv_length is missing; it must be given"):
+        _ = back.attended
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
