@@ -151,9 +151,9 @@ class Compiler:
         """The length that the step's program is made for."""
         cfg = self._cfg
         if not cfg.length_adaptive_compilation:
-            return step.kv_length
+            return step.attended
         size = cfg.buckets.prefill if step.phase == "prefill" else cfg.buckets.decode
-        return round_up(step.kv_length, size)
+        return round_up(step.attended, size)
 
     def program(self, step: Step) -> Program:
         """The program that runs ``step``."""
@@ -261,7 +261,7 @@ class _Lowering:
         self._prefill = step.phase == "prefill"
         self._length = length
         self._step = step
-        self._sequences = step.tokens // step.kv_length if self._prefill else step.tokens
+        self._sequences = step.tokens // step.attended if self._prefill else step.tokens
         self._rows = self._sequences * length if self._prefill else step.tokens
 
     def compiled(self, operator: Operator) -> Compiled:
@@ -330,7 +330,7 @@ class _Lowering:
 
     def _attended(self, kv_length: int) -> int:
         """The program's context: its bucket, or the sliding window where that is shorter."""
-        return self._length if kv_length == self._step.kv_length else min(kv_length, self._length)
+        return self._length if kv_length == self._step.attended else min(kv_length, self._length)
 
     def _mask_digest(self, layer: int) -> bytes:
         if self._mask is None:

@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 from hwsim.config import Bytes, BytesPerSecond, Config, Dollars, Hertz, Watts, quantity
 from hwsim.laws.flightllm_core import CoreGeometry, ceil_div
 from hwsim.units import quantity_text
+from hwsim.workloads import PROJECTION_ROLES
 
 __all__ = [
-    "GEMM_ROLES",
     "AttentionConfig",
     "BucketsConfig",
     "BuffersConfig",
@@ -27,18 +27,6 @@ __all__ = [
     "WeightsConfig",
 ]
 
-GEMM_ROLES = (
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "o_proj",
-    "gate_proj",
-    "up_proj",
-    "down_proj",
-    "fc1",
-    "fc2",
-    "lm_head",
-)
 CLOCK_RANGE = 10**6, 10**10
 """Hz. From the slowest FPGA emulator, whose operators of hours 64 bits of femtoseconds still hold,
 to where a cycle shared by 64 cores is still a thousand femtoseconds, so that rounding is < 0.1 %.
@@ -138,9 +126,10 @@ class WeightsConfig(Config):
     def _check(self) -> Self:
         for field in ("bits_by_role", "density", "biased"):
             for role in getattr(self, field):
-                if role not in GEMM_ROLES:
+                if role not in PROJECTION_ROLES:
                     raise ValueError(
-                        f"{field} must name projections among {', '.join(GEMM_ROLES)}, got {role!r}"
+                        f"{field} must name projections among {', '.join(PROJECTION_ROLES)}, "
+                        f"got {role!r}"
                     )
         for role, density in self.density.items():
             if not 0 <= density <= 1:

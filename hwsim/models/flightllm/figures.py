@@ -49,7 +49,7 @@ def tables_of(
 def _decode_steps(run: Run) -> TableData:
     """Latency of each decode step."""
     rows = [
-        (step.step.kv_length, step.elapsed_fs / FS_PER_MS)
+        (step.step.attended, step.elapsed_fs / FS_PER_MS)
         for step in run.steps
         if step.step.phase == "decode"
     ]

@@ -177,15 +177,17 @@ def _metadata_bytes(cfg: FlightLLMConfig, blocks: int, density: Fraction) -> int
 
 
 def _cache(cfg: FlightLLMConfig, op: Attention, base: int, positions: int) -> Region:
-    """Room for whole buckets and groups of columns, as programs address them.
+    """Room for whole blocks of a head, buckets and groups of columns, as programs address them.
 
     What is stored is counted exactly.
     """
-    width, sizes = op.kv_heads * op.head_dim * op.batch, (cfg.buckets.prefill, cfg.buckets.decode)
+    lanes, sizes = cfg.core.k_lanes, (cfg.buckets.prefill, cfg.buckets.decode)
+    heads = op.kv_heads * op.batch
     bucket = max(ceil_div(positions, size) * size for size in sizes)
     group = cfg.core.mv_columns
-    size = width * ceil_div(bucket, group) * group
-    return Region(name=cache_name(op), base=base, size=size, stored=Fraction(width * positions))
+    size = heads * ceil_div(op.head_dim, lanes) * lanes * ceil_div(bucket, group) * group
+    stored = Fraction(heads * op.head_dim * positions)
+    return Region(name=cache_name(op), base=base, size=size, stored=stored)
 
 
 def _plain(name: str, base: int, size: int) -> Region:

@@ -26,10 +26,9 @@ from hwsim.workloads import (
     Norm,
     Op,
     Softmax,
-    Step,
 )
 
-__all__ = ["Fused", "Operator", "check_step", "fuse"]
+__all__ = ["Fused", "Operator", "fuse"]
 
 Fused: TypeAlias = Literal["rope", "add", "mul", "silu"]
 
@@ -97,46 +96,18 @@ def _of_the_host(op: Op) -> bool:
 
 
 def _rides(op: Op, operator: Sequence[Op], *, on_chip: bool) -> bool:
-    """Whether ``op`` is fused with the operator before it."""
-    main = operator[0]
-    if isinstance(op, Activation) and op.kind == "relu":
-        # an output flag of the matrix unit, not an operation of the SFU
-        return isinstance(main, Gemm) and len(operator) == 1
-    if not on_chip:
-        return False
-    if isinstance(main, Gemm):
-        return isinstance(op, Elementwise) or (isinstance(op, Activation) and op.kind == "silu")
-    return isinstance(main, Attention) and main.kind == "scores" and isinstance(op, Softmax)
-
-
-def check_step(step: Step) -> None:
-    """Refuse a step of a user's trace that the schedules would run as something else.
-
-    Raises
-    ------
-    WorkloadError
-        For a prompt in chunks, rows that are not the step's, attention that is not causal.
-    """
-    whole = step.phase == "decode" or step.tokens % step.kv_length == 0
-    if not whole:
-        raise WorkloadError(
-            f"step {step.index}: a prefill must be of whole prompts, tokens a multiple of "
-            f"kv_length = {step.kv_length}, got {step.tokens}"
-        )
-    queries = step.kv_length if step.phase == "prefill" else 1
-    for op in step.ops:
-        if isinstance(op, Gemm):
-            _must(op, "m", op.m, step.tokens)
-        elif isinstance(op, Attention):
-            _must(op, "queries", op.queries, queries)
-            _must(op, "causal", op.causal or queries == 1, True)
-
-
-def _must(op: Op, name: str, got: int, wanted: int) -> None:
-    if got != wanted:
-        raise WorkloadError(
-            f"op {op.index} {op.name!r}: {name} must be {wanted} in this step, got {got}"
-        )
+    """Whether ``op`` is fused with the operator before it, whose result it must be as large as."""
+    match operator[0], op:
+        case Gemm(m=m, n=n), Activation(kind="relu", elements=elements):
+            # an output flag of the matrix unit, not an operation of the SFU
+            return elements == m * n and len(operator) == 1
+        case Gemm(m=m, n=n), Elementwise(elements=e) | Activation(kind="silu", elements=e):
+            return on_chip and e == m * n
+        case Attention(kind="scores") as main, Softmax():
+            rows = main.batch * main.heads * main.queries
+            return on_chip and (op.rows, op.columns) == (rows, main.kv_length)
+        case _:
+            return False
 
 
 def _check(op: Op) -> None:

@@ -5,14 +5,16 @@ Ref: FlightLLM, FPGA'24, arXiv 2401.03868.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+import contextlib
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from math import ceil
 
 from hwsim.errors import WorkloadError
 from hwsim.laws.flightllm_core import ceil_div
+from hwsim.models.flightllm.checks import Tensors, check_step
 from hwsim.models.flightllm.compiler import Compiler, Program
-from hwsim.models.flightllm.config import GEMM_ROLES, FlightLLMConfig
+from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.density import DensityMaps
 from hwsim.models.flightllm.masks import (
     BLOCK_TOKENS,
@@ -22,9 +24,19 @@ from hwsim.models.flightllm.masks import (
     load_mask,
 )
 from hwsim.models.flightllm.memory_map import MemoryMap
-from hwsim.models.flightllm.operators import check_step
 from hwsim.units import format_quantity
-from hwsim.workloads import Attention, Gemm, LlmWorkload, Numerics, Op, Step, Trace, TraceWorkload
+from hwsim.workloads import (
+    PROJECTION_ROLES,
+    Attention,
+    Gemm,
+    LlmScenario,
+    LlmWorkload,
+    Numerics,
+    Op,
+    Step,
+    Trace,
+    TraceWorkload,
+)
 
 __all__ = ["Plan", "plan_of"]
 
@@ -53,8 +65,8 @@ class Plan:
     def _key(self, step: Step) -> Hashable:
         """Equal only for steps that run the same program; cheap for steps that were built."""
         if isinstance(self.workload, LlmWorkload):
-            window = self.workload.shape.sliding_window or step.kv_length
-            return step.phase, self.compiler.bucket(step), step.kv_length > window
+            window = self.workload.shape.sliding_window or step.attended
+            return step.phase, self.compiler.bucket(step), step.attended > window
         return step.signature()
 
     def instruction_bytes(self, steps: Iterable[Step]) -> tuple[int, int]:
@@ -65,7 +77,7 @@ class Plan:
             program = self.program(step)
             if program not in programs:
                 programs[program] = self.compiler.size_bytes(program)
-            length = (step.phase, step.tokens, step.kv_length)
+            length = (step.phase, step.tokens, step.attended)
             if length not in exact:
                 exact[length] = self._exact_bytes(step, programs[program])
         return sum(programs.values()), sum(exact.values())
@@ -76,8 +88,8 @@ class Plan:
         A decode program's depends on the length through its groups of columns alone.
         """
         bucket, group = self.compiler.bucket(step), self.config.core.mv_columns
-        same_groups = ceil_div(bucket, group) == ceil_div(step.kv_length, group)
-        if bucket == step.kv_length or (step.phase == "decode" and same_groups):
+        same_groups = ceil_div(bucket, group) == ceil_div(step.attended, group)
+        if bucket == step.attended or (step.phase == "decode" and same_groups):
             return in_bucket
         config = self.config.model_copy(update={"length_adaptive_compilation": False})
         compiler = Compiler(config, self.memory, self.compiler.mask)
@@ -121,7 +133,7 @@ def _stored(config: FlightLLMConfig, step: Step) -> Step:
 
 def numerics(config: FlightLLMConfig) -> Numerics:
     """The densities of the weights as the machine stores them."""
-    density = {role: float(config.density(role)) for role in GEMM_ROLES}
+    density = {role: float(config.density(role)) for role in PROJECTION_ROLES}
     return Numerics.model_validate({"density": density})
 
 
@@ -130,27 +142,38 @@ def _survey(
 ) -> tuple[int, int, tuple[Op, ...]]:
     """Longest context, number of steps, ops that need memory; refuses what can't run."""
     if isinstance(workload, LlmWorkload):
-        longest = workload.scenario.attended
-        steps = 1 + (
-            workload.scenario.output_tokens if workload.scenario.phase == "generate" else 0
-        )
-        _check_length(config, workload.name, longest)
-        return longest, steps, tuple(next(trace.steps()).ops)
+        scenario = workload.scenario
+        _check_length(config, workload.name, scenario)
+        first = next(trace.steps())
+        with located(workload.where):
+            check_step(config, first)
+        steps = 1 + (scenario.output_tokens if scenario.phase == "generate" else 0)
+        return scenario.attended, steps, tuple(first.ops)
     longest, steps = 0, 0
-    tensors: dict[str, Op] = {}
+    tensors = Tensors()
     for step in trace.steps():
-        check_step(step)
-        tensors |= {op.name: op for op in step.ops if isinstance(op, Gemm | Attention)}
-        longest, steps = max(longest, step.kv_length), steps + 1
-        _check_length(config, workload.name, longest)
-    return longest, steps, tuple(tensors.values())
+        with located(workload.where):
+            check_step(config, step)
+            for op in step.ops:
+                tensors.add(op)
+        longest, steps = max(longest, step.attended), steps + 1
+    return longest, steps, tensors.ops
 
 
-def _check_length(config: FlightLLMConfig, name: str, longest: int) -> None:
-    if longest > config.max_tokens:
+@contextlib.contextmanager
+def located(where: str) -> Iterator[None]:
+    """Put ``where`` in front of the message of a :class:`WorkloadError`."""
+    try:
+        yield
+    except WorkloadError as error:
+        raise WorkloadError(f"{where}: {error}") from None
+
+
+def _check_length(config: FlightLLMConfig, name: str, scenario: LlmScenario) -> None:
+    if scenario.attended > config.max_tokens:
         raise WorkloadError(
-            f"{name}: prompt and output together must be at most machine.max_tokens = "
-            f"{config.max_tokens} positions, got {longest}"
+            f"{name}: {scenario.attended_key} must be at most machine.max_tokens = "
+            f"{config.max_tokens}, got {scenario.attended}"
         )
 
 

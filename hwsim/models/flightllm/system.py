@@ -65,7 +65,7 @@ class TaskScheduler(Component[FlightLLMConfig]):
         runs: list[StepRun] = []
         for step in plan.trace.steps():
             if progress:
-                progress(len(runs) / plan.steps, f"{step.phase} of {step.kv_length} positions")
+                progress(len(runs) / plan.steps, f"{step.phase} of {step.attended} positions")
             self._limit_timeline()
             program = plan.program(step)
             done = yield from self._replay.run(program, self._program, program)

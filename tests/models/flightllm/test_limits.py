@@ -57,21 +57,18 @@ def test_a_model_beyond_the_addresses_of_an_instruction_is_refused(plan: Plans) 
 
 
 @pytest.mark.parametrize(
-    ("overrides", "positions"),
+    ("overrides", "key", "positions"),
     [
-        (("workload.prompt_tokens=2000",), 2512),
-        (("workload.prompt_tokens=1537", "workload.output_tokens=512"), 2049),
-        (("workload.phase=prefill", "workload.prompt_tokens=2049"), 2049),
-        (("workload.phase=decode_step", "workload.kv_length=2049"), 2049),
+        (("workload.prompt_tokens=2000",), "prompt_tokens + output_tokens", 2512),
+        (("workload.prompt_tokens=1537",), "prompt_tokens + output_tokens", 2049),
+        (("workload.phase=prefill", "workload.prompt_tokens=2049"), "prompt_tokens", 2049),
+        (("workload.phase=decode_step", "workload.kv_length=2049"), "kv_length", 2049),
     ],
 )
 def test_a_context_beyond_the_machine_s_is_refused(
-    plan: Plans, overrides: tuple[str, ...], positions: int
+    plan: Plans, overrides: tuple[str, ...], key: str, positions: int
 ) -> None:
-    message = (
-        "llama2_7b: prompt and output together must be at most machine.max_tokens = 2048 "
-        f"positions, got {positions}"
-    )
+    message = f"llama2_7b: {key} must be at most machine.max_tokens = 2048, got {positions}"
     with refuses(message):
         plan("u280", "llama2_7b", *overrides)
 

@@ -115,12 +115,167 @@ def test_a_projection_that_the_first_step_does_not_have_has_its_weights_all_the_
     assert found["layers.0.expert_1"].bytes_read > 0
 
 
-def test_a_prompt_in_chunks_is_refused(run: Run, lines: list[Any], tmp_path: Path) -> None:
-    """20 tokens that attend 40 positions: the schedule is for whole prompts."""
-    for line in lines:
-        if line.get("type") == "Step" and line["phase"] == "prefill":
-            line["kv_length"] = 40
-    path = tmp_path / "chunks.jsonl"
+def saved(path: Path, lines: list[Any]) -> str:
     path.write_text("\n".join(json.dumps(line) for line in lines) + "\n")
-    with pytest.raises(WorkloadError):
-        run("u280", str(path))
+    return str(path)
+
+
+def message_of(run: Run, path: str) -> str:
+    with pytest.raises(WorkloadError) as caught:
+        run("u280", path)
+    return str(caught.value)
+
+
+ROLES = "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, fc1, fc2, lm_head"
+INT8 = (
+    "must be int8, which the machine computes in (machine.weights says how weights are stored), got"
+)
+
+
+@pytest.mark.parametrize(
+    ("step", "change", "message"),
+    [
+        (
+            0,
+            {"kv_length": 40},
+            ("tokens must be a multiple of kv_length = 40 (whole prompts) in a prefill, got 20"),
+        ),
+        (
+            0,
+            {"kv_length": 2049, "tokens": 2049},
+            ("kv_length must be at most machine.max_tokens = 2048, got 2049"),
+        ),
+        (1, {"kv_length": None}, "kv_length is missing; it must be given here"),
+        (0, {"tokens": 2**40}, "tokens must be at most 4194304, got 1099511627776"),
+        (1, {"tokens": 2**62}, "tokens must be at most 4194304, got 4611686018427387904"),
+    ],
+)
+def test_a_step_that_the_machine_would_run_as_something_else_is_refused(
+    run: Run, lines: list[Any], tmp_path: Path, step: int, change: dict[str, Any], message: str
+) -> None:
+    next(line for line in lines if "tokens" in line and line.get("index") == step).update(change)
+    path = saved(tmp_path / "t.jsonl", lines)
+    assert message_of(run, path) == f"{path}: step {step}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "message"),
+    [
+        ("prefill q_proj", {"m": 21}, "m must be 20 in this step, got 21"),
+        ("prefill q_proj", {"m": 2**40}, f"m must be 20 in this step, got {2**40}"),
+        (
+            "prefill q_proj",
+            {"n": 2**40},
+            ("work must be of at most 4194304 rows or tiles, got 68719476736"),
+        ),
+        ("prefill q_proj", {"role": "query"}, f"role must be one of {ROLES}, got 'query'"),
+        ("prefill q_proj", {"input_dtype": "fp16"}, f"input_dtype {INT8} 'fp16'"),
+        ("prefill q_proj", {"weight_dtype": "int3"}, f"weight_dtype {INT8} 'int3'"),
+        ("prefill q_proj", {"output_dtype": "int32"}, f"output_dtype {INT8} 'int32'"),
+        ("decode k_append", {"kv_dtype": "fp8"}, f"kv_dtype {INT8} 'fp8'"),
+        ("decode input_norm", {"dtype": "bf16"}, f"dtype {INT8} 'bf16'"),
+        ("decode k_append", {"tokens": 2}, "tokens must be 1 in this step, got 2"),
+        (
+            "decode k_append",
+            {"kv_length": 99},
+            ("kv_length must be at most the step's kv_length = 21, got 99"),
+        ),
+        (
+            "decode k_append",
+            {"layer": None},
+            ("layer must be given, as each has a cache, got None"),
+        ),
+        ("prefill scores", {"causal": False}, "causal must be True in this step, got False"),
+        ("prefill scores", {"queries": 4}, "queries must be 20 in this step, got 4"),
+        ("prefill scores", {"kv_length": 24}, "kv_length must be 20 in this step, got 24"),
+        ("decode scores", {"batch": 2}, "batch must be 1 in this step, got 2"),
+        ("decode scores", {"window": 8}, "window must be None in this step, got 8"),
+        (
+            "decode values",
+            {"heads": 2**40},
+            (f"work must be of at most 4194304 rows or tiles, got {2**43}"),
+        ),
+        ("decode values", {"heads": 8}, "heads must be 4 as in op 11 'layers.0.scores', got 8"),
+        ("prefill ffn_norm", {"rows": 3}, "rows must be 20 in this step, got 3"),
+        (
+            "prefill softmax",
+            {"rows": 81},
+            ("rows must be a multiple of the step's tokens = 20, got 81"),
+        ),
+        (
+            "decode softmax",
+            {"columns": 22},
+            ("columns must be at most the step's kv_length = 21, got 22"),
+        ),
+        (
+            "prefill gate",
+            {"elements": 33},
+            ("elements must be a multiple of the step's tokens = 20, got 33"),
+        ),
+        (
+            "decode gate",
+            {"elements": 2**40},
+            (f"work must be of at most 4194304 rows or tiles, got {2**31}"),
+        ),
+        ("decode o_proj", {"k": 256}, "k must be 512 as in op 14 'layers.0.o_proj', got 256"),
+        ("decode lm_head", {"bias": True}, "bias must be False as in op 46 'lm_head', got True"),
+        (
+            "decode down_proj",
+            {"density": 0.5},
+            ("density must be 1.0 as in op 21 'layers.0.down_proj', got 0.5"),
+        ),
+    ],
+)
+def test_a_field_that_the_machine_would_ignore_is_refused(
+    run: Run, lines: list[Any], tmp_path: Path, place: str, change: dict[str, Any], message: str
+) -> None:
+    phase, name = place.split()
+    op = next(
+        line
+        for line in lines
+        if line.get("phase") == phase and line.get("name", "").rpartition(".")[2] == name
+    )
+    op.update(change)
+    path = saved(tmp_path / "t.jsonl", lines)
+    assert message_of(run, path) == f"{path}: op {op['index']} {op['name']!r}: {message}"
+
+
+def odd(lines: list[Any]) -> list[Any]:
+    """Sizes that fill no block, ops that are not as large as what they follow, none alike."""
+    for line in lines:
+        name, layer = line.get("name", "").rpartition(".")[2], line.get("layer")
+        if name in ("up_proj", "q_proj", "fc1"):
+            line.update(n=line["n"] + 3 + 16 * layer)
+        if name == "down_proj":
+            line.update(k=line["k"] - 7 * (1 + layer))
+        if name in ("scores", "values"):
+            line.update(head_dim=20 * layer + 4, kv_heads=1 + layer)
+        if name == "softmax" and layer:
+            line.update(rows=2 * line["rows"])
+        if name == "v_append":
+            line.update(head_dim=5)
+        if name == "ffn_add" and line["phase"] == "decode":
+            line.update(elements=77)
+    return lines
+
+
+@pytest.mark.parametrize("switch", ["machine.cores=3", "machine.always_on_chip_decode=false"])
+def test_replay_of_an_odd_trace_is_exact(
+    run: Run, lines: list[Any], tmp_path: Path, switch: str
+) -> None:
+    path = saved(tmp_path / "odd.jsonl", odd(lines))
+    found, expected = run("u280", path, switch), run("u280", path, switch, replay=False)
+    assert found.events < expected.events
+    assert dict(found.metrics) == dict(expected.metrics)
+    assert dict(found.stages) == dict(expected.stages)
+    assert list(found.ops()) == list(expected.ops())
+
+
+def test_heads_narrower_than_a_block_have_room_in_the_cache(
+    run: Run, model: Callable[..., str]
+) -> None:
+    """A head of 4 is loaded in blocks of 16: every block from its own cache, at INT8."""
+    step = ("workload.phase=decode_step", "workload.kv_length=512")
+    rows = {row.name: row for row in run("u280", model(head_dim=4), *step).ops()}
+    loaded = rows["layers.0.values"].bytes_read
+    assert loaded == 4 * 512 * 16 + 4 * 512  # four heads' values, and their scores
