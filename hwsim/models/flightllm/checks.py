@@ -33,6 +33,7 @@ __all__ = ["MAX_PIECES", "Tensors", "check_step"]
 MAX_PIECES = 2**22
 """Most rows of a step, and most rows or tiles of one op: above any model that fits the memory."""
 
+MAX_LAYERS = 10_000
 ACTIVATIONS = "int8"
 DTYPES = ("input_dtype", "weight_dtype", "output_dtype", "kv_dtype", "dtype")
 SHARED = ("k", "n", "role", "bias", "density")
@@ -118,8 +119,8 @@ def _broken(cfg: FlightLLMConfig, step: Step, op: Op) -> Broken:
             yield key, f"{rule} (machine.weights says how weights are stored)", getattr(op, key)
     if isinstance(op, Gemm) and op.role not in PROJECTION_ROLES:
         yield "role", f"must be one of {', '.join(PROJECTION_ROLES)}", op.role
-    if isinstance(op, Attention | KvAppend) and op.layer is None:
-        yield "layer", "must be given, as each has a cache", None
+    if isinstance(op, Attention | KvAppend) and not 0 <= _layer(op) < MAX_LAYERS:
+        yield "layer", f"must be from 0 to {MAX_LAYERS - 1}, as each has a cache", op.layer
     for key, wanted in _wanted(step, op).items():
         if getattr(op, key) != wanted:
             yield key, f"must be {wanted!r} in this step", getattr(op, key)
@@ -127,6 +128,10 @@ def _broken(cfg: FlightLLMConfig, step: Step, op: Op) -> Broken:
     pieces = _pieces(cfg, step, op)
     if pieces > MAX_PIECES:
         yield "work", f"must be of at most {MAX_PIECES} rows or tiles", pieces
+
+
+def _layer(op: Op) -> int:
+    return -1 if op.layer is None else op.layer
 
 
 def _wanted(step: Step, op: Op) -> dict[str, object]:

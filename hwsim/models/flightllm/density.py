@@ -6,22 +6,19 @@ blocks).
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import WorkloadError
+from hwsim.models.flightllm.npz import read_npz
+from hwsim.workloads import Gemm, Op
 
 __all__ = ["ALLOWED_N", "DensityMaps"]
 
 ALLOWED_N = (0, 2, 4, 8, 16)
-DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 Blocks = NDArray[np.uint8]
 
 
@@ -41,18 +38,26 @@ class DensityMaps:
         Raises
         ------
         WorkloadError
-            For a file that is no such archive, or an N that is none of 0, 2, 4, 8, 16.
+            For a file that is no such archive, or holds nothing, or an N that is none of 0, 2, 4,
+            8, 16.
         """
         if path is None:
             return cls({})
-        try:
-            with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, AttributeError, EOFError, KeyError, *DAMAGED) as error:
-            raise WorkloadError(
-                f"{path}: weights.density_map must be an .npz file of integer arrays, got {error}"
-            ) from error
+        arrays = read_npz(path, "weights.density_map")
+        if not arrays:
+            raise WorkloadError(f"{path}: weights.density_map must hold at least one array")
         return cls(arrays, path)
+
+    def check_names(self, ops: Iterable[Op]) -> None:
+        """Refuse an array that is named after none of the projections of ``ops``."""
+        names = {op.name: op.role for op in ops if isinstance(op, Gemm)}
+        roles = dict.fromkeys(names.values())
+        unknown = [name for name in self._arrays if name not in {*roles, *names}]
+        if unknown:
+            raise WorkloadError(
+                f"{self._source}: arrays must be named after a role ({', '.join(roles)}) or a "
+                f"projection (such as {next(iter(names), 'lm_head')}), got {', '.join(unknown)}"
+            )
 
     def blocks(self, name: str, role: str, k_blocks: int, columns: int) -> Blocks | None:
         """The map of one projection [k_blocks, columns], None where the user gave none."""

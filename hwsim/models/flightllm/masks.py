@@ -17,19 +17,17 @@ Ref: FlightLLM artifact: statistics of the LLaMA2-7B attention mask (see
 """
 
 import tomllib
-import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import WorkloadError
+from hwsim.models.flightllm.npz import read_npz
 
 __all__ = [
     "BLOCK_TOKENS",
@@ -172,8 +170,8 @@ def load_mask(path: str | PathLike[str]) -> BlockMask:
         When the file can't be read, holds anything else, or its mask breaks a rule of
         :class:`BlockMask`. The message names the file, the rule and the value.
     """
+    arrays = read_npz(path, "mask file")
     try:
-        arrays = _read_archive(path)
         _check_names(arrays)
         block_tokens = _as_integer("block_tokens", arrays.get("block_tokens", BLOCK_TOKENS))
         return BlockMask(_as_bool("mask", arrays["mask"]), block_tokens)
@@ -208,27 +206,6 @@ def _published_kept_blocks() -> tuple[tuple[int, ...], ...]:
 def _nearest(count: int, of: int) -> NDArray[np.int_]:
     """For each of ``count`` equal parts of a range, the one of ``of`` parts at its centre."""
     return (2 * np.arange(count) + 1) * of // (2 * count)
-
-
-def _read_archive(path: str | PathLike[str]) -> dict[str, Any]:
-    """Every member of an ``.npz``; an array, or bytes when it isn't in ``.npy`` format."""
-    try:
-        with Path(path).open("rb") as stream:
-            if not zipfile.is_zipfile(stream):
-                raise WorkloadError("mask file must be an .npz archive, got another format")
-            stream.seek(0)
-            with np.load(stream, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-    except OSError as error:
-        raise WorkloadError(f"mask file must be readable, got {error.strerror or error}") from error
-    except _BAD_ARCHIVE as error:
-        raise WorkloadError(
-            f"mask file must be an .npz archive of plain arrays, got {error}"
-        ) from error
-
-
-_BAD_ARCHIVE = (ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
-"""What numpy and zipfile raise on damaged, encrypted, pickled or oversized members."""
 
 
 def _check_names(arrays: dict[str, Any]) -> None:

@@ -40,6 +40,8 @@ from hwsim.workloads import (
 
 __all__ = ["Plan", "plan_of"]
 
+MAX_MASK_BLOCKS = 2**24
+
 
 @dataclass
 class Plan:
@@ -107,6 +109,7 @@ def plan_of(config: FlightLLMConfig, workload: LlmWorkload | TraceWorkload) -> P
     trace = _stored_trace(config, workload)
     longest, steps, first = _survey(config, workload, trace)
     maps = DensityMaps.load(config.weights.density_map)
+    maps.check_names(first)
     memory = MemoryMap(config, first, longest, maps)
     _check_capacity(config, workload, memory)
     mask = mask_of(config, first)
@@ -196,6 +199,11 @@ def mask_of(config: FlightLLMConfig, ops: tuple[Op, ...]) -> BlockMask | None:
     layers = 1 + max(op.layer or 0 for op in attention)
     heads = attention[0].heads
     blocks = ceil_div(config.longest_program, BLOCK_TOKENS)
+    if layers * heads * blocks**2 > MAX_MASK_BLOCKS:
+        raise WorkloadError(
+            f"an attention mask must be of at most {MAX_MASK_BLOCKS} blocks, got {layers} layers x "
+            f"{heads} heads x {blocks} x {blocks}"
+        )
     if config.attention.mask == "causal":
         return causal_mask(layers, heads, blocks)
     if config.attention.mask == "published":

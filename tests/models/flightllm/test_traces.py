@@ -183,9 +183,14 @@ def test_a_step_that_the_machine_would_run_as_something_else_is_refused(
         (
             "decode k_append",
             {"layer": None},
-            ("layer must be given, as each has a cache, got None"),
+            ("layer must be from 0 to 9999, as each has a cache, got None"),
         ),
         ("prefill scores", {"causal": False}, "causal must be True in this step, got False"),
+        (
+            "prefill scores",
+            {"layer": 10**4},
+            "layer must be from 0 to 9999, as each has a cache, got 10000",
+        ),
         ("prefill scores", {"queries": 4}, "queries must be 20 in this step, got 4"),
         ("prefill scores", {"kv_length": 24}, "kv_length must be 20 in this step, got 24"),
         ("decode scores", {"batch": 2}, "batch must be 1 in this step, got 2"),
@@ -238,6 +243,15 @@ def test_a_field_that_the_machine_would_ignore_is_refused(
     op.update(change)
     path = saved(tmp_path / "t.jsonl", lines)
     assert message_of(run, path) == f"{path}: op {op['index']} {op['name']!r}: {message}"
+
+
+def test_a_mask_without_end_is_refused(run: Run, lines: list[Any], tmp_path: Path) -> None:
+    """It has room for every layer up to the last."""
+    next(line for line in lines if line.get("name") == "layers.1.scores").update(layer=9999)
+    path = saved(tmp_path / "t.jsonl", lines)
+    assert message_of(run, path) == (
+        "an attention mask must be of at most 16777216 blocks, got 10000 layers x 4 heads x 32 x 32"
+    )
 
 
 def odd(lines: list[Any]) -> list[Any]:
