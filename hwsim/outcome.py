@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hwsim.sim.timeline import Timeline
 
 __all__ = [
+    "FUSED",
     "DeferredTables",
     "FigureSpec",
     "Metric",
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 Cell = int | float | str
+FUSED = "fused"
+"""What bounds an op that runs under another one, whose cycles contain its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hwsim.cli.options import JsonOption
-from hwsim.cli.terminal import print_json, print_table
+from hwsim.cli.terminal import print_json, print_table, print_text
 
 __all__ = ["list_registered"]
 
@@ -15,9 +15,19 @@ def list_registered(json: JsonOption = False) -> None:
     listed = _listed()
     if json:
         print_json({"schema": 1, "systems": listed})
-        return
-    rows = [(s["name"], "\n".join(s["machines"]), "\n".join(s["workloads"])) for s in listed]
-    print_table(("system", "machines", "workloads"), rows)
+    else:
+        _print_tables(listed)
+
+
+def _print_tables(listed: list[dict[str, Any]]) -> None:
+    """Each system under its title, so that the title has the width of the page."""
+    from hwsim.models.registry import systems
+
+    for number, (entry, system) in enumerate(zip(systems(), listed, strict=True)):
+        names = [("\n".join(system["machines"]), "\n".join(system["workloads"]))]
+        print_text("\n" if number else "")
+        print_text(f"{entry.name}: {entry.title}\n\n")
+        print_table(("machines", "workloads"), names)
 
 
 def _listed() -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hwsim.outcome import FigureSpec, TableData
 from hwsim.report.figures import Numbers, column, legend_above, numbers
-from hwsim.report.scale import Scale, axis_scale
+from hwsim.report.scale import WIDE_SPAN, Scale, axis_scale, span
 from hwsim.report.style import INK, WIDTH_INCHES, colour, ink_on
 from hwsim.report.text import series
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_bars", "draw_stacked_bars"]
+__all__ = ["draw_bars", "draw_stacked_bars", "fits_upright"]
 
 MAX_BARS = 40
 UPRIGHT_BARS, UPRIGHT_CHARACTERS = 12, 84
+FEWEST_SLOTS = 4
+"""Few bars stay slim: they take as much room as so many."""
 LABEL_CHARACTERS = 40
 GROUP_WIDTH = 0.76
-WIDE_SPAN = 100.0
-"""From this ratio on, each bar has a unit prefix of its own in its label."""
 SMALLEST_LABELLED = 0.055
 """Part of the axis below which a segment has no room for its figure."""
 
@@ -35,7 +35,7 @@ def draw_bars(figure: Figure, axes: Axes, spec: FigureSpec, table: TableData) ->
     ys = [np.nan_to_num(numbers(table, name)) for name in spec.y]
     scale = axis_scale(spec.y_label, np.concatenate(ys), spec.log_y)
     bars = len(names) * len(ys)
-    upright = bars <= UPRIGHT_BARS and len("".join(names)) + 2 * len(names) <= UPRIGHT_CHARACTERS
+    upright = bars <= UPRIGHT_BARS and fits_upright(names)
     _place_bars(axes, spec, ys, scale, upright)
     _name_bars(axes, names, upright)
     category, value = (axes.xaxis, axes.yaxis) if upright else (axes.yaxis, axes.xaxis)
@@ -47,6 +47,12 @@ def draw_bars(figure: Figure, axes: Axes, spec: FigureSpec, table: TableData) ->
         figure.set_size_inches(WIDTH_INCHES, _height(bars))
     if len(ys) > 1:
         legend_above(figure, axes)
+
+
+def fits_upright(names: list[str]) -> bool:
+    """Whether every name fits under its bars without touching the next one."""
+    room = UPRIGHT_CHARACTERS // max(len(names), FEWEST_SLOTS) - 2
+    return all(len(name) <= room for name in names)
 
 
 def draw_stacked_bars(figure: Figure, axes: Axes, spec: FigureSpec, table: TableData) -> None:
@@ -101,7 +107,7 @@ def _place_bars(
     axes: Axes, spec: FigureSpec, ys: list[Numbers], scale: Scale, upright: bool
 ) -> None:
     thick = GROUP_WIDTH / len(ys)
-    text = scale.full_text if spec.log_y or _span(ys) >= WIDE_SPAN else scale.text
+    text = scale.full_text if spec.log_y or span(np.concatenate(ys)) >= WIDE_SPAN else scale.text
     for index, (name, y) in enumerate(zip(spec.y, ys, strict=True)):
         places = np.arange(len(y)) + (index - (len(ys) - 1) / 2) * thick
         bar = axes.bar if upright else axes.barh
@@ -111,16 +117,9 @@ def _place_bars(
         axes.bar_label(bars, labels=[text(v) for v in y], padding=3, fontsize=8.5, color=INK)
 
 
-def _span(ys: list[Numbers]) -> float:
-    """How many times the smallest positive value goes into the largest."""
-    values = np.concatenate(ys)
-    positive = values[values > 0]
-    return float(positive.max() / positive.min()) if len(positive) else 1.0
-
-
 def _name_bars(axes: Axes, names: list[str], upright: bool) -> None:
     """Bar names along the category axis, the first one leftmost or on top; few bars stay slim."""
-    spare = max(0.0, (4 - len(names)) / 2) if upright else 0.0
+    spare = max(0.0, (FEWEST_SLOTS - len(names)) / 2) if upright else 0.0
     ends = (-0.6 - spare, len(names) - 0.4 + spare)
     if upright:
         axes.set_xticks(range(len(names)), names, color=INK)

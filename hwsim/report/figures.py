@@ -34,6 +34,7 @@ MARKED_POINTS = 40
 FINE_LINE, FINE_FROM = 1.0, 400
 WASTED = 0.5
 """A part of the axis that may stay empty for the sake of starting at zero."""
+CUT = "(axis does not start at 0)"
 HEIGHT_INCHES, EMPTY_INCHES = 4.0, 1.4
 TITLE_CHARACTERS = 84
 
@@ -148,6 +149,8 @@ def _draw_lines(figure: Figure, axes: Axes, spec: FigureSpec, table: TableData) 
     _finish(axes, spec, whole=bool((x * x_scale.factor % 1 == 0).all()))
     x_scale.dress(axes.xaxis, spec.log_x)
     y_scale.dress(axes.yaxis, spec.log_y)
+    if not spec.log_y and axes.get_ylim()[0] > 0:
+        axes.yaxis.set_label_text(f"{axes.get_ylabel()}\n{CUT}")
     if len(ys) > 1:
         legend_above(figure, axes)
 

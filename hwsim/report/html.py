@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from hwsim.outcome import Cell, StageCycles, TableData
+from hwsim.outcome import FUSED, Cell, FigureSpec, StageCycles, TableData
 from hwsim.report import saved
 from hwsim.report.saved import MetricsFile, RunFile, SavedRun
+from hwsim.report.scale import WIDE_SPAN, axis_scale, label_of_name, span, unit_of_label
 from hwsim.report.style import colour, ink_on
-from hwsim.report.text import capital, count, measure, part, words
+from hwsim.report.text import capital, count, measure, part, series, words
 from hwsim.units import format_quantity
 
 __all__ = ["command", "render"]
@@ -67,12 +68,13 @@ class Picture(NamedTuple):
 
 
 class Account(NamedTuple):
-    """Where one component's cycles went."""
+    """Where one component's cycles went; ``passes_on`` if it took none for itself."""
 
     component: str
     segments: Sequence[Segment]
     shares: Sequence[str]
     total: str
+    passes_on: bool
 
 
 def render(run: SavedRun, figures: Mapping[str, bytes]) -> str:
@@ -118,8 +120,13 @@ def _view(run: SavedRun, figures: Mapping[str, bytes]) -> dict[str, object]:
         "phases": _phases(measured),
         "pictures": list(_pictures(run, figures)),
         "slowest": _slowest(described),
+        "any_fused": any(group.bound_by == FUSED for group in described.slowest_ops),
+        "scenario": described.scenario,
         "ops": f"{described.ops:,}",
-        "accounts": [_account(name, stage) for name, stage in measured.stages.items()],
+        "accounts": sorted(
+            (_account(name, stage) for name, stage in measured.stages.items()),
+            key=lambda account: account.passes_on,
+        ),
         "stages": [(name, colour(name, 0)) for name in STAGES],
         "tables": [
             (capital(words(name)), f"{name}.csv", _grid(table, SHOWN_ROWS))
@@ -167,20 +174,20 @@ def _phases(measured: MetricsFile) -> Grid:
 def _pictures(run: SavedRun, figures: Mapping[str, bytes]) -> Iterator[Picture]:
     for spec in run.described.figures:
         table = run.tables[spec.table]
-        grid = _grid(table, FOLDED_ROWS) if len(table.rows) <= FOLDED_ROWS else None
+        grid = _grid(table, FOLDED_ROWS, _labels(spec)) if len(table.rows) <= FOLDED_ROWS else None
         png = base64.b64encode(figures[spec.name]).decode()
         yield Picture(spec.title, spec.caption, png, f"{spec.table}.csv", grid)
 
 
 def _slowest(described: RunFile) -> Grid:
-    total = sum(group.cycles for group in described.slowest_ops)
+    total = sum(group.cycles for group in described.slowest_ops if group.bound_by != FUSED)
     rows = [
         [
             group.name,
             group.phase,
             f"{group.count:,}",
             f"{group.cycles:,}",
-            _share(group.cycles, total),
+            "" if group.bound_by == FUSED else _share(group.cycles, total),
             format_quantity(group.bytes_read, "B"),
             format_quantity(group.bytes_written, "B"),
             count(group.macs),
@@ -200,10 +207,13 @@ def _account(name: str, stage: StageCycles) -> Account:
         "idle": stage.idle,
     }
     total = stage.total or 1
+    passes_on = not stage.busy and stage.blocked > 0
     segments = _bar({key: value / total for key, value in cycles.items()})
-    return Account(
-        name, segments, [_share(value, total) for value in cycles.values()], f"{stage.total:,}"
-    )
+    if passes_on:
+        pale = colour("idle", 0)
+        segments = [part._replace(fill=pale, ink=ink_on(pale)) for part in segments]
+    shares = [_share(value, total) for value in cycles.values()]
+    return Account(name, segments, shares, f"{stage.total:,}", passes_on)
 
 
 def _metrics(measured: MetricsFile) -> Grid:
@@ -230,16 +240,46 @@ def _host(measured: MetricsFile) -> Iterator[tuple[str, str]]:
             yield words(key), _plain(value)
 
 
-def _grid(table: TableData, most: int) -> Grid:
+def _labels(spec: FigureSpec) -> Mapping[str, str]:
+    """Labels with unit of the columns on the figure's axes; a roofline's second y has none."""
+    on_y = spec.y[:1] if spec.kind == "roofline" else spec.y
+    unit = unit_of_label(spec.y_label)
+    labels = {spec.x: spec.x_label} if unit_of_label(spec.x_label) else {}
+    if unit and len(on_y) == 1:
+        return {**labels, on_y[0]: spec.y_label}
+    return {**labels, **{name: f"{series(name)} ({unit})" for name in on_y if unit}}
+
+
+def _grid(table: TableData, most: int, labels: Mapping[str, str] | None = None) -> Grid:
+    """The first rows as text: a column of known unit in people's units, named in its header."""
     shown = table.rows[:most]
-    numeric = [
-        bool(shown) and all(not isinstance(row[index], str) or row[index] == "" for row in shown)
-        for index in range(len(table.columns))
-    ]
-    rows = [[_plain(cell) for cell in row] for row in shown]
-    return Grid(
-        [words(name) for name in table.columns], numeric, rows, len(table.rows) - len(shown)
-    )
+    names, numeric, columns = [], [], []
+    for index, name in enumerate(table.columns):
+        cells = [row[index] for row in shown]
+        numeric.append(bool(cells) and all(not isinstance(c, str) or not c for c in cells))
+        label = (labels or {}).get(name) or label_of_name(name)
+        in_unit = numeric[-1] and label
+        header, texts = _in_unit(label, cells) if in_unit else _as_is(words(name), cells)
+        names.append(header)
+        columns.append(texts)
+    rows = list(zip(*columns, strict=True))
+    return Grid(names, numeric, rows, len(table.rows) - len(shown))
+
+
+def _as_is(header: str, cells: Sequence[Cell]) -> tuple[str, list[str]]:
+    return header, [_plain(cell) for cell in cells]
+
+
+def _in_unit(label: str, cells: Sequence[Cell]) -> tuple[str, list[str]]:
+    """Cycles as they are; others in one unit, or in one each where one would hide the small."""
+    if unit_of_label(label) == "cycle":
+        return _as_is(label, cells)
+    values = [float(cell) for cell in cells if cell != ""]
+    scale = axis_scale(label, values, False)
+    wide = span(values) >= WIDE_SPAN
+    text = scale.full_cell if wide else scale.cell
+    header = label.rpartition(" (")[0] if wide else scale.label
+    return header, ["" if cell == "" else text(float(cell)) for cell in cells]
 
 
 def _plain(value: Cell | bool | None) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
-from hwsim.outcome import OpRow
+from hwsim.outcome import FUSED, OpRow
 
 __all__ = ["OPS_COLUMNS", "OpGroup", "OpTotals", "slowest", "write_ops"]
 
@@ -29,7 +29,7 @@ OPS_COLUMNS = (
     "bound_by",
 )
 ROW_CELLS = attrgetter(*OPS_COLUMNS)
-OTHERS = "all others"
+OTHERS, FUSED_OPS = "all others", "all fused ops"
 SPECIAL = re.compile(r'[",\r\n]')
 NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 
@@ -102,15 +102,16 @@ def write_ops(rows: Iterable[OpRow], path: Path) -> OpTotals:
 
 
 def slowest(groups: Sequence[OpGroup], count: int) -> list[OpGroup]:
-    """The first ``count`` groups, and the rest as one last group, so that nothing is left out."""
-    top, rest = list(groups[:count]), groups[count:]
-    if not rest:
-        return top
-    parts = [
-        [group.count, group.cycles, group.bytes_read, group.bytes_written, group.macs]
-        for group in rest
-    ]
-    return [*top, _sum(OTHERS, "", "", parts)]
+    """The first ``count`` groups, and the rest as one group, so that nothing is left out.
+
+    Fused ops, which run under others and would be counted twice, are one group of their own, last.
+    """
+    whole = [group for group in groups if group.bound_by != FUSED]
+    fused = [group for group in groups if group.bound_by == FUSED]
+    top = whole[:count]
+    if whole[count:]:
+        top.append(_union(OTHERS, "", whole[count:]))
+    return [*top, _union(FUSED_OPS, FUSED, fused)] if fused else top
 
 
 @functools.lru_cache(maxsize=65536)
@@ -128,6 +129,11 @@ def _quoted(text: str) -> str:
 def _group(name: str, phase: str, parts: dict[str, Totals]) -> OpGroup:
     bound_by = max(parts, key=lambda part: (parts[part][1], part))
     return _sum(name, phase, bound_by, parts.values())
+
+
+def _union(name: str, bound_by: str, groups: Sequence[OpGroup]) -> OpGroup:
+    parts = [[g.count, g.cycles, g.bytes_read, g.bytes_written, g.macs] for g in groups]
+    return _sum(name, "", bound_by, parts)
 
 
 def _sum(name: str, phase: str, bound_by: str, parts: Iterable[Totals]) -> OpGroup:

@@ -134,20 +134,26 @@ def _limits(values: Sequence[float], below: float, above: float) -> tuple[float,
 
 
 def _draw_roofs(axes: Axes, roofs: Sequence[tuple[str, float, float]]) -> list[Box]:
-    """Draw roofs and their names; returns the boxes the names take, in pixels (x0, y0, x1, y1)."""
+    """Draw roofs and their names; returns the boxes that are taken, in pixels (x0, y0, x1, y1).
+
+    Roofs of less than the largest bandwidth are dashed.
+    """
     low, high = axes.get_xlim()
     taken = []
     slopes: set[float] = set()
+    steepest = max((bandwidth for _, _, bandwidth in roofs), default=0.0)
     for name, peak, bandwidth in roofs:
         ridge = peak / bandwidth
-        axes.plot([ridge, high], [peak, peak], color=INK, linewidth=1.3, zorder=2)
-        axes.plot([low, ridge], [low * bandwidth, peak], color=INK, linewidth=1.3, zorder=2)
+        solid = bandwidth == steepest
+        path = [low, ridge, high], [low * bandwidth, peak, peak]
+        axes.plot(*path, color=INK, linewidth=1.3, linestyle="-" if solid else "--", zorder=2)
         text = axes.annotate(
             f"{name}: {format_quantity(peak, 'op/s')}",
             (high, peak),
-            xytext=(-4, 4),
+            xytext=(-4, 4 if solid else -4),
             textcoords="offset points",
             ha="right",
+            va="baseline" if solid else "top",
             fontsize=8.5,
             color=INK,
         )
@@ -218,5 +224,5 @@ def _union(group: Sequence[Point]) -> Point:
 
 
 def _caption(point: Point, weighed: bool) -> str:
-    share = f" ({100 * point.share:.2g} %)" if weighed else ""
+    share = f" ({100 * point.share:.2g}\N{NO-BREAK SPACE}%)" if weighed else ""
     return f"{point.label}{share}" if point.label else ""

@@ -91,7 +91,7 @@ class RunFile:
     tables: Sequence[str]
     ops: int
     slowest_ops: Sequence[OpGroup]
-    """The groups of ops that took the most cycles, and last, if any are left, all others as one."""
+    """The groups of ops that took the most cycles; then all others as one, and all fused ones."""
     scenario: Sequence[Setting] = ()
     """The workload's values; none of a trace, and of a run from before they were kept."""
 

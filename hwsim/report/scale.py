@@ -18,17 +18,41 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
-__all__ = ["Scale", "axis_scale", "plain", "with_prefix"]
+__all__ = [
+    "WIDE_SPAN",
+    "Scale",
+    "axis_scale",
+    "label_of_name",
+    "plain",
+    "span",
+    "unit_of_label",
+    "with_prefix",
+]
 
 LABEL = re.compile(r"(?P<what>.*?)\s*[(\[](?P<unit>[^()\[\]]+)[)\]]\s*", re.DOTALL)
 LARGE = ("", "k", "M", "G", "T", "P")
 SMALL = ("", "m", "µ", "n", "p", "f")
 COUNTS = {"cycle", "cycles"}
 UP = {"B", "B/s", "Hz", "op/s", "FLOP/s", "FLOPS", "token/s", "token/J"} | COUNTS
+ENDINGS = {
+    "op_per_second": ("rate", "op/s"),
+    "token_per_second": ("rate", "token/s"),
+    "token_per_joule": ("efficiency", "token/J"),
+    "bytes": ("size", "B"),
+    "cycles": ("time", "cycle"),
+    "joules": ("energy", "J"),
+    "milliseconds": ("time", "ms"),
+    "ms": ("time", "ms"),
+    "seconds": ("time", "s"),
+    "watts": ("power", "W"),
+}
+"""What columns hold, and in which unit, by how their names end."""
 SCALED = UP | {"s", "J", "W"}
 LABEL_CHARACTERS = 48
 FEW_DECADES = 60
 """Axes that span less than this ratio have ticks at 2 and 5 too."""
+WIDE_SPAN = 100.0
+"""From this ratio on, each value has a unit prefix of its own."""
 COUNT_WORDS = ("", "thousand ", "million ", "billion ", "trillion ", "quadrillion ")
 
 
@@ -46,6 +70,14 @@ class Scale:
     def text(self, value: float) -> str:
         """An unscaled value in the axis's unit, three digits, without the unit."""
         return plain(float(f"{value * self.factor:.3g}"))
+
+    def cell(self, value: float) -> str:
+        """An unscaled value in the axis's unit, four digits: neighbours stay apart in a table."""
+        return plain(float(f"{value * self.factor:.4g}"))
+
+    def full_cell(self, value: float) -> str:
+        """As :meth:`cell`, with its unit and a prefix of its own."""
+        return with_prefix(float(f"{value * self.times:.4g}"), self.base)
 
     def full_text(self, value: float) -> str:
         """An unscaled value with its unit and a prefix of its own."""
@@ -87,6 +119,21 @@ def axis_scale(label: str, values: Iterable[float], log: bool) -> Scale:
     return Scale(times * 1000.0**-step, f"{what} ({shown})", base, times)
 
 
+def unit_of_label(label: str) -> str:
+    """The unit that ends a label in brackets, or nothing; ``cycles`` alone is one too."""
+    match = LABEL.fullmatch(label)
+    unit = match["unit"] if match else "cycle" if label in COUNTS else ""
+    return unit if _base(unit)[0] in SCALED else ""
+
+
+def label_of_name(name: str) -> str:
+    """A label with the unit that ends a column's name: ``hbm (B)`` of ``hbm_bytes``, or nothing."""
+    for ending, (what, unit) in ENDINGS.items():
+        if f"_{name}".endswith(f"_{ending}"):
+            return f"{name.removesuffix(ending).replace('_', ' ').strip() or what} ({unit})"
+    return ""
+
+
 def _count_scale(label: str, values: Iterable[float]) -> Scale:
     """An axis that counts without a unit in its label: ``cycles`` becomes ``million cycles``."""
     step = _step(_largest(values), label)
@@ -108,6 +155,12 @@ def _base(unit: str) -> tuple[str, float]:
         if prefix == unit[0]:
             return unit[1:], 1000.0**step
     return unit, 1.0
+
+
+def span(values: Iterable[float]) -> float:
+    """How many times the smallest positive value goes into the largest."""
+    positive = [value for value in values if value > 0]
+    return max(positive) / min(positive) if positive else 1.0
 
 
 def with_prefix(value: float, unit: str) -> str:

@@ -62,6 +62,8 @@ def test_list_prints_every_name_for_people(hwsim: Callable[..., Any]) -> None:
     for entry in names:
         for name in (entry["name"], *entry["machines"], *entry["workloads"]):
             assert name in done.out
+    for system in systems():
+        assert f"{system.name}: {system.title}\n" in done.out
 
 
 @pytest.mark.usefixtures("toy")

@@ -9,9 +9,12 @@ from typing import Any, get_args
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from hwsim.outcome import FigureSpec, TableData
 from hwsim.report import figures
+from hwsim.report.bars import fits_upright
 from hwsim.report.figures import draw
 from hwsim.report.roofline import points
 from hwsim.report.style import MEANINGS, PALETTE, colour, ink_on
@@ -72,6 +75,37 @@ def test_the_users_matplotlib_settings_change_nothing_and_stay() -> None:
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "savefig.dpi": 40}):
         assert draw(_spec("line"), _table(30)) == expected
         assert mpl.rcParams["font.size"] == 30
+
+
+def test_names_that_would_touch_lie_flat() -> None:
+    """Three names of two words are short in all, yet too long for the place of a bar each."""
+    assert fits_upright(["LD", "ST", "simulated"])
+    assert not fits_upright(["simulated", "V100S, vLLM + SmoothQuant", "A100"])
+
+
+def _axes(spec: FigureSpec, table: TableData) -> Any:
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    figures._painter(spec.kind)(figure, axes, spec, table)
+    return axes
+
+
+@pytest.mark.parametrize(
+    ("least", "label"), [(0.9, "y (GB/s)\n(axis does not start at 0)"), (0.1, "y (GB/s)")]
+)
+def test_an_axis_that_does_not_start_at_zero_says_so(least: float, label: str) -> None:
+    table = TableData(("x", "a"), [(1, 1e9), (2, least * 1e9)])
+
+    assert _axes(_spec("steps", y=("a",)), table).get_ylabel() == label
+
+
+def test_roofs_below_the_largest_bandwidth_are_dashed() -> None:
+    roofs = (("peak", 1e12, 2e11), ("attainable", 8e11, 1e11))
+    axes = _axes(_spec("roofline", y=("a",), roofs=roofs), _table(1))
+
+    assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
+    assert "attainable: 800 Gop/s" in [text.get_text() for text in axes.texts]
 
 
 @pytest.mark.parametrize("kind", ["bar", "stacked_bar"])

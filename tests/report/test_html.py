@@ -8,9 +8,11 @@ from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hwsim.outcome import OpRow, StageCycles, TableData
 from hwsim.report import load_run, write_run
 from hwsim.report.html import command
 from hwsim.run import Result
@@ -137,3 +139,53 @@ def test_the_command_leaves_out_what_is_default(result: Result, tmp_path: Path) 
     assert command(run.measured, run.described) == (
         "hwsim run flightllm/u280 llama2_7b --no-replay"
     )
+
+
+def test_the_workload_has_its_values(page: str) -> None:
+    text = re.sub(r"\s+", " ", _Page(page).text)
+
+    assert "Workload settingvaluekind phasedecode_stepoverride kv_length128override" in text
+
+
+def _rendered(result: Result, tmp_path: Path, **changed: Any) -> str:
+    spoilt = replace(result, outcome=replace(result.outcome, **changed))
+    folder = write_run(spoilt, tmp_path / "run")
+    return re.sub(r"\s+", " ", _Page((folder / "report.html").read_text()).text)
+
+
+def test_a_component_that_only_hands_work_on_is_last_and_explained(
+    result: Result, tmp_path: Path
+) -> None:
+    cycles = result.outcome.stages["core.ld"].total
+    stages = {"core.scheduler": StageCycles(0, 0, cycles, 0), **result.outcome.stages}
+    text = _rendered(result, tmp_path, stages=stages)
+
+    assert text.index("core.ld") < text.index("core.scheduler *")
+    assert "* Takes no time of its own: it hands work on and, by design, is blocked" in text
+    assert "* Takes no time" not in _rendered(result, tmp_path)
+
+
+def test_fused_ops_have_no_share_and_are_explained(result: Result, tmp_path: Path) -> None:
+    rope = OpRow(4, "rope", "Elementwise", "decode", 0, 0, 270, 0, 0, 0, "fused")
+    rows = [*result.outcome.ops(), rope]
+    text = _rendered(result, tmp_path, ops=lambda: iter(rows))
+
+    assert "layers.*.q_projdecode327096.4 %" in text
+    assert "all fused ops12700 B0 B0fused" in text
+    assert "Fused ops run under the op before them" in text
+    assert "Fused ops" not in _rendered(result, tmp_path)
+
+
+def test_tables_are_in_peoples_units(result: Result, tmp_path: Path) -> None:
+    tables = {
+        **result.outcome.tables,
+        "work": TableData(
+            ("unit", "busy_ms", "hbm_bytes", "spent_cycles"),
+            [("LD", 9412.0138, 1749170205491, 17664000), ("ST", 4881.95, 1342303488, 1)],
+        ),
+    }
+    text = _rendered(result, tmp_path, tables=tables)
+
+    assert "unitbusy (s)hbmspent (cycle) LD9.4121.749 TB17,664,000 ST4.8821.342 GB1" in text
+    assert "KV lengthlatency (ms)" in text.replace("kv length", "KV length")
+    assert "12817.5 14417.6 160" in text

@@ -34,6 +34,19 @@ def test_a_row_has_its_cycles_and_an_empty_layer_outside_of_layers(tmp_path: Pat
     assert lines[1] == "7,lm_head,Gemm,decode,,100,350,250,64,8,512,memory"
 
 
+def test_fused_ops_are_one_group_at_the_end_however_long_they_span() -> None:
+    totals = OpTotals()
+    fused = [_row(f"op_{letter}", 1000, "fused") for letter in "xy"]
+    list(totals.lines([*fused, _row("op_a", 1), _row("op_b", 2)]))
+
+    top = slowest(totals.groups(), 1)
+    assert [(group.name, group.count, group.cycles, group.bound_by) for group in top] == [
+        ("op_b", 1, 2, "memory"),
+        ("all others", 1, 1, ""),
+        ("all fused ops", 2, 2000, "fused"),
+    ]
+
+
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\x00\r\n"), min_size=1))
 def test_any_name_is_read_back_by_a_csv_reader(name: str) -> None:
     (cells,) = csv.reader(OpTotals().lines([_row(name, 1)]), strict=True)

@@ -10,15 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hwsim.laws.flightllm_isa import UNITS
+from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.core import ExecutionUnit
-from hwsim.models.flightllm.platforms import comparable, platforms
+from hwsim.models.flightllm.platforms import comparable, platform_sources, platforms
 from hwsim.models.flightllm.run import Run, StepRun
 from hwsim.models.flightllm.storage import storage_of
 from hwsim.outcome import DeferredTables, FigureSpec, Metric, StageCycles, TableData
 from hwsim.units import FS_PER_SECOND
 from hwsim.workloads import Op, effective_macs
 
-__all__ = ["figures_of", "tables_of"]
+__all__ = ["ceiling_note", "figures_of", "tables_of"]
 
 FS_PER_MS = FS_PER_SECOND // 1000
 SHOWN_LAYERS = 2
@@ -149,13 +150,34 @@ def _storage(run: Run, metrics: Mapping[str, Metric]) -> TableData:
 
 def figures_of(run: Run, tables: Mapping[str, TableData]) -> list[FigureSpec]:
     """The figures whose tables there are."""
-    return [figure for figure in (*_FIGURES, _roof_figure(run)) if figure.table in tables]
+    made = (_roof_figure(run), _platforms_figure())
+    return [figure for figure in (*_FIGURES, *made) if figure.table in tables]
+
+
+def ceiling_note(config: FlightLLMConfig) -> str:
+    """What part of the peak bandwidth a run bound by HBM reaches, and why."""
+    part = 100 * _attainable_bandwidth(config) / float(config.hbm.bandwidth)
+    used = config.cores * config.hbm.channels_per_core
+    return (
+        f"Bandwidth utilization is of the whole peak. A run bound by HBM alone reaches {part:.3g} "
+        f"% of it: {used} of {config.hbm.channels} channels x same_channel_efficiency "
+        f"{config.lumped.same_channel_efficiency:g} x parallel_efficiency "
+        f"{config.lumped.parallel_efficiency:g}."
+    )
+
+
+def _attainable_bandwidth(config: FlightLLMConfig) -> float:
+    """Bytes a second of all cores, each reading from all of its own channels."""
+    core = config.hbm.channel_bandwidth * config.hbm.channels_per_core
+    return float(core * config.speedup) * config.lumped.same_channel_efficiency
 
 
 def _roof_figure(run: Run) -> FigureSpec:
     config = run.plan.config
-    peak = 2.0 * config.cores * config.clock
-    bandwidth = float(config.hbm.bandwidth)
+    bandwidth, attainable = float(config.hbm.bandwidth), _attainable_bandwidth(config)
+    lanes = {"MM": config.core.mm_lanes, "MV": config.core.mv_lanes}
+    peaks = {name: 2.0 * config.cores * config.clock * count for name, count in lanes.items()}
+    share = config.lumped.parallel_efficiency
     return FigureSpec(
         name="roofline",
         title="Roofline of the last step's operators",
@@ -167,12 +189,27 @@ def _roof_figure(run: Run) -> FigureSpec:
         x_label="operations per byte of HBM traffic (op/B)",
         y_label="operations per second (op/s)",
         caption="A MAC is two operations; skipped zeros don't count. The MV roof is what the "
-        "matrix-vector mode can use of the DSPs; lumped efficiencies keep every point below the "
-        "peak bandwidth.",
+        "matrix-vector mode can use of the DSPs. Solid: peaks of the hardware. Dashed: what the "
+        "machine's lumped efficiencies leave of them; no point lies above.",
         roofs=(
-            ("MM peak", peak * config.core.mm_lanes, bandwidth),
-            ("MV peak", peak * config.core.mv_lanes, bandwidth),
+            *((f"{name} peak", peak, bandwidth) for name, peak in peaks.items()),
+            *((f"{name} attainable", share * peak, attainable) for name, peak in peaks.items()),
         ),
+    )
+
+
+def _platforms_figure() -> FigureSpec:
+    return FigureSpec(
+        name="platforms",
+        title="Energy efficiency of LLaMA2-7B decode beside GPUs",
+        kind="bar",
+        table="platforms",
+        x="platform",
+        y=("token_per_joule",),
+        x_label="",
+        y_label="decode efficiency (token/J)",
+        caption="This machine: simulated, at calibrated power. Not simulated: "
+        f"{platform_sources()}.",
     )
 
 
@@ -224,17 +261,5 @@ _FIGURES = (
         y_label="storage (MB)",
         caption="Length-adaptive compilation keeps one program a bucket, not one a length.",
         log_y=True,
-    ),
-    FigureSpec(
-        name="platforms",
-        title="Energy efficiency beside published GPUs",
-        kind="bar",
-        table="platforms",
-        x="platform",
-        y=("token_per_joule",),
-        x_label="platform",
-        y_label="decode efficiency (token/J)",
-        caption="The machine is simulated, at calibrated power; the other rows are published "
-        "measurements of LLaMA2-7B decode.",
     ),
 )

@@ -14,11 +14,11 @@ from hwsim.errors import InvariantError
 from hwsim.laws.flightllm_isa import Opcode
 from hwsim.models.flightllm.compiler import Program
 from hwsim.models.flightllm.core import ExecutionUnit
-from hwsim.models.flightllm.figures import figures_of, tables_of
+from hwsim.models.flightllm.figures import ceiling_note, figures_of, tables_of
 from hwsim.models.flightllm.power import energy_joules
 from hwsim.models.flightllm.run import Run, StepRun
 from hwsim.models.flightllm.times import OperatorTimes
-from hwsim.outcome import Metric, OpRow, Outcome, Phase, StageCycles
+from hwsim.outcome import FUSED, Metric, OpRow, Outcome, Phase, StageCycles
 from hwsim.sim import Clock
 from hwsim.sim.stage import StageTimes
 from hwsim.units import FS_PER_SECOND
@@ -314,7 +314,7 @@ def _step_rows(
                 bytes_read=read if main else 0,
                 bytes_written=written if main else 0,
                 macs=_macs(run, op),
-                bound_by=times.bound_by if main else "sfu",
+                bound_by=times.bound_by if main else FUSED,
             )
 
 
@@ -334,7 +334,7 @@ METADATA_NOTE = "Sparse indices and block counts are not loaded (machine.count_m
 
 
 def _notes(run: Run, metrics: Mapping[str, Metric]) -> list[str]:
-    notes = [LUMPED_NOTE, HOST_NOTE]
+    notes = [LUMPED_NOTE, ceiling_note(run.plan.config), HOST_NOTE]
     overrun = metrics["buffer_overrun_bytes"].value
     if overrun:
         notes.append(

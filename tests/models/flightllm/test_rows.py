@@ -86,7 +86,7 @@ def test_macs_and_bytes_of_the_rows_add_up_to_the_metrics(run: Run, case: Any) -
 def test_what_is_fused_moves_nothing_of_its_own(run: Run, small: str) -> None:
     for row in run("u280", small, *RUNS["decode"]).ops():
         if row.type in ("Elementwise", "Activation", "Softmax"):
-            assert (row.bytes_read, row.bytes_written, row.bound_by) == (0, 0, "sfu")
+            assert (row.bytes_read, row.bytes_written, row.bound_by) == (0, 0, "fused")
 
 
 def test_what_the_host_does_takes_no_time_and_moves_nothing(run: Run, small: str) -> None:
