@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import hwsim
+from hwsim.cli import INTERRUPTED
 from hwsim.cli.bench import bench
 from hwsim.cli.compare import compare
 from hwsim.cli.list import list_registered
@@ -24,7 +25,6 @@ from hwsim.errors import HwsimError
 __all__ = ["app", "dispatch", "main"]
 
 BAD_INPUT = 2
-INTERRUPTED = 130
 TERMINATED = 143
 
 app = typer.Typer(
@@ -64,6 +64,8 @@ def main() -> NoReturn:
     """Run the command line of this process and exit with its code."""
     # Unwinds, so that what was being written aside is removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(dispatch(sys.argv[1:]))
 
 
@@ -86,6 +88,8 @@ def dispatch(words: Sequence[str]) -> int:
             raise
         print_error(f"{error.filename}: {error.strerror}")
         return BAD_INPUT
+    except KeyboardInterrupt:  # outside of a command
+        code = INTERRUPTED
     if code == INTERRUPTED:
         print_error("interrupted")
     return int(code)

@@ -199,6 +199,29 @@ def test_a_terminated_process_cleans_up(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX here")
+@pytest.mark.parametrize(
+    "module", ["typer", "hwsim.errors", "hwsim.config", "hwsim.models.registry"]
+)
+def test_an_interrupt_while_modules_load_is_one_line(module: str) -> None:
+    """The signal comes as the module is looked for, at the top of the process or in a command."""
+    script = (
+        "import os, signal, sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "from hwsim.cli import main\n"
+        "sys.argv = ['hwsim', 'list']\n"
+        "main()\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True
+    )
+    assert (found.returncode, found.stderr) == (130, "hwsim: interrupted\n")
+
+
 def test_a_reader_that_leaves_ends_it_quietly() -> None:
     command = [sys.executable, "-m", "hwsim", "list"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
