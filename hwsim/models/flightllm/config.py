@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hwsim.config import Bytes, BytesPerSecond, Config, Dollars, Hertz, Watts, quantity
+from hwsim.config import Bytes, BytesPerSecond, Config, Dollars, Hertz, Text, Watts, quantity
 from hwsim.laws.flightllm_core import CoreGeometry, ceil_div
 from hwsim.units import quantity_text
 from hwsim.workloads import PROJECTION_ROLES
@@ -119,18 +119,21 @@ class WeightsConfig(Config):
     bits_by_role: dict[str, Bits] = Field(default_factory=dict)
     density: dict[str, float] = Field(default_factory=dict)
     default_density: float = Field(1.0, ge=0, le=1)
-    density_map: str | None = None
+    density_map: Text | None = None
     biased: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for field in ("bits_by_role", "density", "biased"):
-            for role in getattr(self, field):
-                if role not in PROJECTION_ROLES:
-                    raise ValueError(
-                        f"{field} must name projections among {', '.join(PROJECTION_ROLES)}, "
-                        f"got {role!r}"
-                    )
+        tables = {
+            f"{name}.{role}": role
+            for name in ("bits_by_role", "density")
+            for role in getattr(self, name)
+        }
+        for key, role in (*tables.items(), *(("biased", role) for role in self.biased)):
+            if role not in PROJECTION_ROLES:
+                raise ValueError(
+                    f"{key} must name a projection among {', '.join(PROJECTION_ROLES)}, got {role!r}"
+                )
         for role, density in self.density.items():
             if not 0 <= density <= 1:
                 raise ValueError(f"density.{role} must be between 0 and 1, got {density!r}")
@@ -140,7 +143,7 @@ class WeightsConfig(Config):
 class AttentionConfig(Config):
     """Block-sparse prefill attention: ``published``, ``causal``, or a user's ``.npz`` file."""
 
-    mask: str = "published"
+    mask: Text = "published"
 
 
 class BucketsConfig(Config):

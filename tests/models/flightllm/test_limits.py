@@ -12,6 +12,7 @@ from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.plan import Plan
 from hwsim.models.flightllm.timing import check_span
 from hwsim.outcome import Outcome
+from hwsim.workloads import PROJECTION_ROLES
 
 Run = Callable[..., Outcome]
 Plans = Callable[..., Plan]
@@ -131,9 +132,30 @@ def test_a_density_beyond_one_is_refused(config: Config) -> None:
         config("weights.density.q_proj=1.5")
 
 
-def test_a_role_that_does_not_exist_is_refused(config: Config) -> None:
-    with pytest.raises(ConfigError, match=r"density must name projections among .*, got 'z_proj'"):
-        config("weights.density.z_proj=0.5")
+@pytest.mark.parametrize(
+    ("override", "key", "role"),
+    [
+        ("weights.density.z_proj=1", "weights.density.z_proj", "z_proj"),
+        ("weights.bits_by_role.zz=4", "weights.bits_by_role.zz", "zz"),
+        ("weights.biased=['yy']", "weights.biased", "yy"),
+    ],
+)
+def test_an_unknown_projection_is_refused_where_it_is_named(
+    config: Config, override: str, key: str, role: str
+) -> None:
+    """By ``--set``, not by the machine's file, which has the table too."""
+    message = (
+        f"--set: {key} must name a projection among {', '.join(PROJECTION_ROLES)}, got {role!r}"
+    )
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        config(override)
+
+
+@pytest.mark.parametrize("key", ["attention.mask", "weights.density_map"])
+def test_a_file_without_a_name_is_refused(config: Config, key: str) -> None:
+    message = f"--set: {key} must be text of at least 1 character, got ''"
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        config(f"{key}=")
 
 
 def test_a_width_that_fills_no_block_is_padded(run: Run, model: Callable[..., str]) -> None:
