@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +11,7 @@ from hwsim.cli.options import JsonOption, SetOption, WorkloadArgument
 from hwsim.cli.terminal import print_json, print_rich, print_text, progress, table
 
 if TYPE_CHECKING:
-    from hwsim.workloads import Op, Trace
+    from hwsim.workloads import Trace
 
 __all__ = ["trace"]
 
@@ -50,13 +47,15 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Print what a trace adds up to, and its first ops."""
+    from hwsim.workloads.summary import summary
+
     shown = _trace_of(workload, set_)
     with progress(f"trace of {workload}"):
-        summary = _summary(shown, limit)
+        found = summary(shown, limit)
     if json:
-        print_json(summary)
+        print_json(found)
     else:
-        _print_summary(summary)
+        _print_summary(found)
 
 
 def _trace_of(workload: str, overrides: list[str] | None) -> Trace:
@@ -74,42 +73,6 @@ def _refuse_machine(overrides: list[tuple[str, str]]) -> None:
     if overrides:
         rule = "must not be set: a trace belongs to no machine"
         raise ConfigError(Problem("--set", f"machine.{path}", rule) for path, _ in overrides)
-
-
-def _summary(shown: Trace, limit: int) -> dict[str, Any]:
-    """The trace in plain values, in one pass; equal work is counted once and multiplied."""
-    from hwsim.workloads.records import to_record
-
-    ops = iter(shown)
-    first = list(itertools.islice(ops, limit))
-    totals = _totals(itertools.chain(first, ops))
-    return {
-        "schema": 1,
-        "workload": shown.name,
-        "sha256": shown.sha256(),
-        "totals": totals,
-        "ops": [to_record(op) for op in first],
-    }
-
-
-def _totals(ops: itertools.chain[Op]) -> list[dict[str, Any]]:
-    """Counts by phase and type, phases and types in the order they come."""
-    from hwsim.workloads.counts import OpCounts, count
-
-    times: Counter[tuple[Any, ...]] = Counter()
-    counts: dict[tuple[Any, ...], OpCounts] = {}
-    for op in ops:
-        work = (op.phase, op.signature())
-        times[work] += 1
-        if work not in counts:
-            counts[work] = count(op)
-    sums: dict[tuple[str, str], OpCounts] = {}
-    for (phase, signature), number in times.items():
-        group = (phase, signature[0])
-        sums[group] = sums.get(group, OpCounts()) + counts[phase, signature] * number
-    return [
-        {"phase": phase, "type": kind, **asdict(total)} for (phase, kind), total in sums.items()
-    ]
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
