@@ -36,14 +36,13 @@ def run(
 ) -> None:
     """Simulate a workload on a machine and write the report."""
     from hwsim.outcome import SimOptions
-    from hwsim.report import check_run_folder
     from hwsim.run import simulate
 
     written = out is not None or not json
     if timeline and not written:
         raise HwsimError("--timeline writes a file: with --json it needs --out DIR too")
     if out is not None:
-        check_run_folder(out)
+        _check(out)
     with progress(f"{workload} on {machine}") as show:
         options = SimOptions(replay=not no_replay, seed=seed, timeline=timeline, progress=show)
         result = simulate(machine, workload, set_ or (), options)
@@ -52,6 +51,12 @@ def run(
         print_json(result.to_json())
     else:
         _print_summary(result, folder)
+
+
+def _check(out: Path) -> None:
+    from hwsim.report import check_run_folder
+
+    check_run_folder(out)
 
 
 def _write(result: Result, out: Path | None) -> Path:

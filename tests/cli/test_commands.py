@@ -35,6 +35,20 @@ def test_what_only_tells_imports_nothing_heavy(words: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, "[]\n")
 
 
+def test_a_run_that_prints_json_alone_imports_nothing_that_writes_or_draws() -> None:
+    words = ["run", "flightllm/u280", WORKLOAD, *STEP, "--json"]
+    unused = HEAVY - {"numpy", "simpy"} | {"hwsim.report", "rich"}
+    script = (
+        "import sys\nfrom hwsim.cli import dispatch\n"
+        f"assert dispatch({words!r}) == 0\n"
+        f"print(sorted({unused!r} & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+
+
 def test_no_words_at_all_print_the_help(hwsim: Callable[..., Any]) -> None:
     done = hwsim()
     assert (done.code, done.err) == (0, "")

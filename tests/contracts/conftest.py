@@ -19,7 +19,8 @@ from hwsim.workloads import load_workload, write_trace
 SMALL_LLM = str(Path(__file__).with_name("small_llm.json"))
 SMALL_TRACE = "a trace of it"
 
-# For each kind of workload, some that are quick on any machine of any system.
+# For each kind of workload, some that are quick on any machine of any system; the first of a kind
+# runs on every machine, the others on the first one.
 SCENARIOS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "llm": {
         "decode": ("tinyllama_1_1b", "workload.phase=decode_step", "workload.kv_length=40"),
@@ -32,7 +33,7 @@ SCENARIOS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A system's first machine on a quick workload."""
+    """A machine on a quick workload."""
 
     system: str
     machine: str
@@ -41,7 +42,7 @@ class Case:
     """Workload and overrides, as on the command line."""
 
     def __str__(self) -> str:
-        return f"{self.system}-{self.scenario}"
+        return f"{self.machine}-{self.scenario}"
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,11 @@ Observe = Callable[..., Observed]
 
 def cases() -> Iterator[Case]:
     for entry in systems():
-        for machine in machine_names(entry.name)[:1]:
-            for kind in entry.workload_kinds:
-                for name, words in SCENARIOS.get(kind, {}).items():
-                    yield Case(entry.name, machine, name, words)
+        first, *others = machine_names(entry.name)
+        for kind in entry.workload_kinds:
+            scenarios = list(SCENARIOS.get(kind, {}).items())
+            yield from (Case(entry.name, first, *scenario) for scenario in scenarios)
+            yield from (Case(entry.name, m, *s) for m in others for s in scenarios[:1])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
