@@ -131,9 +131,8 @@ class WeightsConfig(Config):
         }
         for key, role in (*tables.items(), *(("biased", role) for role in self.biased)):
             if role not in PROJECTION_ROLES:
-                raise ValueError(
-                    f"{key} must name a projection among {', '.join(PROJECTION_ROLES)}, got {role!r}"
-                )
+                known = ", ".join(PROJECTION_ROLES)
+                raise ValueError(f"{key} must name a projection among {known}, got {role!r}")
         for role, density in self.density.items():
             if not 0 <= density <= 1:
                 raise ValueError(f"density.{role} must be between 0 and 1, got {density!r}")

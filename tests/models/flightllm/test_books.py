@@ -98,3 +98,14 @@ def test_the_window_decides_where_the_run_began_does_not(tmp_path: Path) -> None
     alone = last_step("workload.phase=decode_step", "workload.kv_length=101")
     in_run = last_step("workload.prompt_tokens=97", "workload.output_tokens=4")
     assert in_run == alone
+
+
+def test_a_unit_without_work_is_idle_and_one_that_waits_for_tokens_is_starved(
+    run: Run, small: str
+) -> None:
+    """In a decode step MM has no instructions; MV has, and waits for loads; LD waits for MV."""
+    found = run("u280", small, *STEP)
+    cycles = found.metrics["cycles"].value
+    unused, matrix = found.stages["core.MM"], found.stages["core.MV"]
+    assert (unused.idle, unused.starved, unused.busy, unused.blocked) == (cycles, 0, 0, 0)
+    assert matrix.starved > matrix.idle > 0

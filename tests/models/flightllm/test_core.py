@@ -275,6 +275,67 @@ def test_an_overrun_of_the_b_buffer_is_named(
         execute(cfg, encoded(unheld(block, 3)))
 
 
+def reloaded(
+    unit: Opcode, buffer: LoadMode, read: tuple[int, int], bank: int, length: int
+) -> Block:
+    """A product of one block of K at A and B addresses ``read``, and a load that doesn't wait."""
+    write = BlockWriter()
+    write.load(LoadMode.GLOBAL, HbmAccess.STRIPED, 1, "x", release=(unit,))
+    write.compute(unit, 1, a=read[0], b=read[1], wait=(LD,), release=(ST,))
+    write.load(buffer, HbmAccess.STRIPED, length, "y", bank=bank)
+    write.store(HbmAccess.SINGLE, 512, "z", wait=(unit,), release=(SYS,))
+    write.barrier()
+    return write.finish()
+
+
+# One block of K takes 8 rows of weights (128 B in A by MV, 32 B in B by MM) and one row of the
+# other operand (16 B in B by MV, 256 B in A by MM); both buffers have 4096 rows.
+@pytest.mark.parametrize(
+    ("unit", "buffer", "read", "bank", "length", "overrun"),
+    [
+        (MV, LoadMode.A, (8, 0), 8, 1024, 1024),  # the rows that were read
+        (MV, LoadMode.A, (8, 0), 0, 1024, 0),  # the rows before
+        (MV, LoadMode.A, (8, 0), 16, 1024, 0),  # the rows after
+        (MV, LoadMode.A, (8, 0), 0, 1152, 1152),  # only the last row was read
+        (MV, LoadMode.A, (8, 0), 15, 1024, 1024),  # only the first
+        (MV, LoadMode.A, (0, 0), 4092, 1024, 1024),  # beyond the end, in rows 0 to 3
+        (MV, LoadMode.A, (4092, 0), 3, 128, 128),  # the product reads beyond the end
+        (MV, LoadMode.A, (4092, 0), 4, 128, 0),
+        (MV, LoadMode.B, (0, 5), 5, 16, 16),  # the vector
+        (MV, LoadMode.B, (0, 5), 0, 96, 96),
+        (MV, LoadMode.B, (0, 5), 0, 80, 0),
+        (MV, LoadMode.B, (0, 5), 6, 16, 0),
+        (MM, LoadMode.B, (0, 8), 0, 288, 288),
+        (MM, LoadMode.B, (0, 8), 0, 256, 0),
+        (MM, LoadMode.A, (5, 0), 5, 256, 256),  # the activations
+        (MM, LoadMode.A, (5, 0), 0, 1536, 1536),
+        (MM, LoadMode.A, (5, 0), 0, 1280, 0),
+    ],
+)
+def test_a_load_overruns_whatever_row_a_running_product_reads(
+    config: Config,
+    execute: Execute,
+    encoded: Encoded,
+    *,
+    unit: Opcode,
+    buffer: LoadMode,
+    read: tuple[int, int],
+    bank: int,
+    length: int,
+    overrun: int,
+) -> None:
+    cfg = config("core.mv_lanes=64", "core.mm_lanes=64")
+    words = encoded(reloaded(unit, buffer, read, bank, length))
+    assert execute(cfg, words, held_back=False).overrun_bytes == overrun
+    if overrun:
+        message = (
+            f"buffer {buffer.name}: instruction 2 of the segment (LD) overwrites {overrun} bytes "
+            "that are still to be read"
+        )
+        with pytest.raises(ProtocolError, match=f"^{re.escape(message)}$"):
+            execute(cfg, words)
+
+
 def test_a_load_larger_than_its_buffer_overruns_it_whenever_it_comes(
     cfg: FlightLLMConfig, execute: Execute, encoded: Encoded
 ) -> None:
