@@ -161,7 +161,7 @@ def _draw_roofs(axes: Axes, roofs: Sequence[tuple[str, float, float]]) -> list[B
         taken += _boxes_along(axes, [(low, low * bandwidth), (ridge, peak), (high, peak)])
         if bandwidth not in slopes:
             slopes.add(bandwidth)
-            taken.append(_name_slope(axes, ridge, bandwidth))
+            taken.append(_name_slope(axes, ridge, bandwidth, 0.5 if solid else 0.25))
     return taken
 
 
@@ -173,11 +173,11 @@ def _boxes_along(axes: Axes, path: Sequence[tuple[float, float]]) -> list[Box]:
     return [np.concatenate([dot - 1, dot + 1]) for dot in dots]
 
 
-def _name_slope(axes: Axes, ridge: float, bandwidth: float) -> Box:
-    """Write the bandwidth along its slope, half way up what is seen of it."""
+def _name_slope(axes: Axes, ridge: float, bandwidth: float, part: float) -> Box:
+    """Write the bandwidth along its slope, that part of the way up what is seen of it."""
     (low, high), (bottom, _) = axes.get_xlim(), axes.get_ylim()
     start = max(low, bottom / bandwidth)
-    x = math.sqrt(start * min(ridge, high))
+    x = start * (min(ridge, high) / start) ** part
     here, there = axes.transData.transform([(x, x * bandwidth), (2 * x, 2 * x * bandwidth)])
     angle = math.degrees(math.atan2(there[1] - here[1], there[0] - here[0]))
     text = axes.annotate(

@@ -11,18 +11,19 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from hwsim.config import Config
-from hwsim.models.flightllm.config import FlightLLMConfig
+from hwsim.models.flightllm.config import CLOCK_RANGE, FlightLLMConfig
 from hwsim.run import simulate
+from hwsim.units import quantity_text
 
 GUIDE = Path(__file__).parents[3] / "docs" / "flightllm.md"
 BOUNDS = {"ge": "at least {}", "gt": "more than {}", "le": "at most {}", "lt": "less than {}"}
 WORDS = {
-    "Hertz": "a frequency",
+    "Hertz": "a frequency from {} to {}".format(*(quantity_text(hz, "Hz") for hz in CLOCK_RANGE)),
     "Bytes": "a size in bytes",
     "BytesPerSecond": "a rate in bytes a second",
     "Watts": "a power",
     "Dollars": "a price",
-    "str": "text",
+    "Text": "text, not empty",
     "int": "whole",
     "float": "number",
     "bool": "`true`, `false`",
