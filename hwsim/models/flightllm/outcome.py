@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from hwsim.errors import InvariantError
 from hwsim.laws.flightllm_isa import Opcode
+from hwsim.models.flightllm.books import check_books
 from hwsim.models.flightllm.compiler import Program
 from hwsim.models.flightllm.core import ExecutionUnit
 from hwsim.models.flightllm.figures import ceiling_note, figures_of, tables_of
@@ -55,6 +56,7 @@ def outcome_of(run: Run) -> Outcome:
     totals = {phase: _phase(run, phase) for phase in ("prefill", "decode")}
     work = _work(run)
     _check(units, work)
+    check_books(run, sum((Fraction(unit.macs.value) for unit in units), Fraction(0)))
     metrics = _metrics(run, clock, units, totals, work)
     stages = {
         component.name: _cycles(account.times(), clock)

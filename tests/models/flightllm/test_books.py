@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hwsim.errors import InvariantError, ProtocolError
+from hwsim.models.flightllm import books
 from hwsim.models.flightllm import outcome as outcome_module
+from hwsim.models.flightllm.compiler import Compiled
 from hwsim.models.flightllm.plan import Plan
+from hwsim.models.flightllm.system import simulate
 from hwsim.outcome import Outcome, SimOptions
 from hwsim.run import load
 
@@ -109,3 +114,58 @@ def test_a_unit_without_work_is_idle_and_one_that_waits_for_tokens_is_starved(
     unused, matrix = found.stages["core.MM"], found.stages["core.MV"]
     assert (unused.idle, unused.starved, unused.busy, unused.blocked) == (cycles, 0, 0, 0)
     assert matrix.starved > matrix.idle > 0
+
+
+PROMPT = ("workload.phase=prefill", "workload.prompt_tokens=130")
+READ, WRITTEN = "bytes read must be at least", "bytes written must be at least"
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "field", "message"),
+    [
+        (STEP, "q_proj", "bytes_read", f"op 2 'layers.0.q_proj': {READ}"),
+        (STEP, "q_proj", "bytes_written", f"op 2 'layers.0.q_proj': {WRITTEN}"),
+        (STEP, "KvAppend", "bytes_read", f"op 11 'layers.0.k_append': {READ}"),
+        (STEP, "scores", "bytes_read", f"op 13 'layers.0.scores': {READ}"),
+        (STEP, "values", "bytes_written", f"op 15 'layers.0.values': {WRITTEN}"),
+        (STEP, "scores", "macs", "executed MACs must be at least the "),
+        (PROMPT, "Norm", "bytes_written", f"op 1 'layers.0.input_norm': {WRITTEN}"),
+        (PROMPT, "v_proj", "bytes_read", f"op 10 'layers.0.v_proj': {READ}"),
+        (PROMPT, "values", "bytes_written", f"op 13 'layers.0.values': {WRITTEN}"),
+        (PROMPT, "scores", "bytes_read", f"op 11 'layers.0.scores': {READ}"),
+        (PROMPT, "scores", "macs", "executed MACs must be at least the "),
+    ],
+)
+def test_an_operator_that_did_less_than_it_owes_is_an_error(
+    small: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    words: tuple[str, ...],
+    kind: str,
+    field: str,
+    message: str,
+) -> None:
+    """A bill many times as large stands for a machine that does so much less."""
+    counted = books.owed
+    times = 2 if words is STEP and field != "macs" else 10_000
+
+    def larger(plan: Plan, compiled: Compiled) -> books.Owed:
+        found, op = counted(plan, compiled), compiled.operator.main
+        if kind not in (getattr(op, "role", ""), getattr(op, "kind", ""), type(op).__name__):
+            return found
+        return replace(found, **{field: times * getattr(found, field)})
+
+    monkeypatch.setattr(books, "owed", larger)
+    machine, work = load("flightllm/u280", small, words)
+    with pytest.raises(InvariantError, match=f"^{re.escape(message)}"):
+        simulate(machine.config, work, SimOptions())  # type: ignore[arg-type]
+
+
+def test_masked_blocks_of_prefill_attention_are_not_owed(plan: Plans, small: str) -> None:
+    """Half of a causal mask is; whole blocks of 16 x 16, whatever a query sees of them."""
+    made = plan("u280", small, "workload.phase=prefill", "workload.prompt_tokens=128",
+                "machine.attention.mask=causal")  # fmt: skip
+    operators = made.program(next(made.trace.steps())).operators
+    (scores, *_) = [c for c in operators if getattr(c.operator.main, "kind", "") == "scores"]
+    coarse_blocks = 3  # of 64 x 64, on and below the diagonal
+    assert books.owed(made, scores).macs == 4 * 128 * coarse_blocks * 64 * 64
