@@ -13,16 +13,20 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 __all__ = [
+    "SYS_CYCLES",
     "CoreGeometry",
     "ceil_div",
     "misc_cycles",
     "mm_cycles",
     "mv_cycles",
     "split_k",
+    "transfer_seconds",
     "zero_fill_cycles",
 ]
 
 TWO_PASS = frozenset({"SOFTMAX", "LAYERNORM", "RMSNORM"})
+SYS_CYCLES = 1
+"""Cycles of one SYS, the barrier at an operator's end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,16 @@ def misc_cycles(core: CoreGeometry, operation: str, k_blocks: int) -> Fraction:
 def zero_fill_cycles(core: CoreGeometry, length_bytes: int) -> Fraction:
     """Cycles to write zeros at full width: 256 B on each of the 8 channels a cycle."""
     return Fraction(length_bytes, core.channel_bytes_per_cycle * core.channels)
+
+
+def transfer_seconds(
+    buffer_bytes: int, ratio: Fraction | int, bytes_per_second: Fraction
+) -> Fraction:
+    """Seconds of one LD or ST over a path of that rate, efficiency included.
+
+    Law: buffer bytes x HBM bytes a buffer byte (``ratio``: stored bits / 8 x density) / rate.
+    """
+    return buffer_bytes * ratio / bytes_per_second
 
 
 def split_k(k_blocks: int, tile_blocks: int) -> tuple[int, ...]:

@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwsim.laws.flightllm_core import (
+    SYS_CYCLES,
     CoreGeometry,
     ceil_div,
     misc_cycles,
     mm_cycles,
     mv_cycles,
     split_k,
+    transfer_seconds,
     zero_fill_cycles,
 )
 
@@ -92,6 +94,19 @@ def test_zeros_are_written_at_full_width_of_every_channel(length: int) -> None:
 def test_zeros_are_written_slower_on_fewer_channels() -> None:
     assert zero_fill_cycles(CoreGeometry(channels=4), 2048) == 2
     assert zero_fill_cycles(CoreGeometry(channel_bytes_per_cycle=64), 2048) == 4
+
+
+def test_a_barrier_is_one_cycle() -> None:
+    assert SYS_CYCLES == 1
+
+
+def test_a_transfer_takes_its_stored_bytes_over_the_rate() -> None:
+    """A tile of 8 KiB of INT4 weights at density 0.7 over 8 of 32 channels at 0.7 of 460 GB/s."""
+    rate = Fraction(460 * 10**9 * 8, 32) * Fraction(7, 10)
+    assert transfer_seconds(8192, Fraction(4, 8) * Fraction(7, 10), rate) * rate == Fraction(
+        8192 * 35, 100
+    )
+    assert transfer_seconds(0, 1, rate) == 0
 
 
 @given(st.integers(0, 10**12), st.integers(1, 10**6))

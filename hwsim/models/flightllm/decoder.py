@@ -109,7 +109,7 @@ class Decoder:
             LD: self._load_times(fields[LD], loads),
             ST: self._store_times(fields[ST]),
             MISC: by_value(self._timing.misc_fs, fields[MISC]["op"], fields[MISC]["k"]),
-            SYS: np.full(len(at[SYS]), self._timing.cycles_to_fs(1), np.int64),
+            SYS: np.full(len(at[SYS]), self._timing.barrier_fs(), np.int64),
             matrix: self._matrix_times(matrix, fields[matrix], use, loads),
         }
         check_span(sum(float(column.sum(dtype=np.float64)) for column in times.values()))

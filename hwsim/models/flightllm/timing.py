@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import ProtocolError, WorkloadError
-from hwsim.laws.flightllm_core import misc_cycles, mm_cycles, mv_cycles, zero_fill_cycles
+from hwsim.laws.flightllm_core import (
+    SYS_CYCLES,
+    misc_cycles,
+    mm_cycles,
+    mv_cycles,
+    transfer_seconds,
+    zero_fill_cycles,
+)
 from hwsim.laws.flightllm_isa import HbmAccess, MiscOp, Opcode
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.units import FS_PER_SECOND
@@ -44,8 +51,12 @@ class LumpedTiming:
         """A transfer of ``buffer_bytes`` x ``ratio`` HBM bytes by that path."""
         if access not in self._rates:
             raise ProtocolError(f"hbm_type must be a path the machine has, got {access.name}")
-        seconds = buffer_bytes * ratio / self._rates[access]
+        seconds = transfer_seconds(buffer_bytes, ratio, self._rates[access])
         return round(seconds * FS_PER_SECOND / self._cfg.speedup)
+
+    def barrier_fs(self) -> int:
+        """One SYS."""
+        return self.cycles_to_fs(SYS_CYCLES)
 
     def zero_fill_fs(self, length: int) -> int:
         """Writing ``length`` bytes of zeros on chip."""
