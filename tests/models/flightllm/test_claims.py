@@ -286,6 +286,6 @@ SWITCHES = {
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_the_guide_says_what_each_switch_costs(guide: str, switch: str) -> None:
     key = switch.removeprefix("machine.").split("=")[0]
-    (row,) = re.findall(rf"^\| `{key}`.*$", guide, re.MULTILINE)
+    _, row = re.findall(rf"^\| `{key}`.*$", guide, re.MULTILINE)  # its values, what it costs
     assert SWITCHES[switch] in row
     assert f"{1000 * latency('flightllm/u280', switch):.2f} ms" == SWITCHES[switch]
