@@ -30,6 +30,7 @@ class DensityMaps:
         self._source = source
         for name, blocks in self._arrays.items():
             self._check(name, blocks)
+        self._means = {name: self.mean(blocks) for name, blocks in self._arrays.items()}
 
     @classmethod
     def load(cls, path: str | None) -> DensityMaps:
@@ -68,6 +69,11 @@ class DensityMaps:
                 f"(16 x 16 blocks), got {list(found.shape)}"
             )
         return found
+
+    @property
+    def means(self) -> Mapping[str, Fraction]:
+        """Mean density of each map, by op name or by role."""
+        return self._means
 
     @staticmethod
     def mean(blocks: Blocks) -> Fraction:

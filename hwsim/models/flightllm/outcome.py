@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from hwsim.errors import InvariantError
 from hwsim.laws.flightllm_isa import Opcode
 from hwsim.models.flightllm.books import check_books
-from hwsim.models.flightllm.compiler import Program
 from hwsim.models.flightllm.core import ExecutionUnit
 from hwsim.models.flightllm.figures import ceiling_note, figures_of, tables_of
 from hwsim.models.flightllm.power import energy_joules
@@ -23,7 +21,7 @@ from hwsim.outcome import FUSED, Metric, OpRow, Outcome, Phase, StageCycles
 from hwsim.sim import Clock
 from hwsim.sim.stage import StageTimes
 from hwsim.units import FS_PER_SECOND
-from hwsim.workloads import Gemm, Op, effective_macs
+from hwsim.workloads import Op, effective_macs
 
 __all__ = ["outcome_of"]
 
@@ -54,10 +52,8 @@ def outcome_of(run: Run) -> Outcome:
     clock = Clock(run.kernel, run.plan.config.clock)
     units = [c for c in run.kernel.components if isinstance(c, ExecutionUnit)]
     totals = {phase: _phase(run, phase) for phase in ("prefill", "decode")}
-    work = _work(run)
-    _check(units, work)
     check_books(run, sum((Fraction(unit.macs.value) for unit in units), Fraction(0)))
-    metrics = _metrics(run, clock, units, totals, work)
+    metrics = _metrics(run, clock, units, totals)
     stages = {
         component.name: _cycles(account.times(), clock)
         for component in run.kernel.components
@@ -92,47 +88,6 @@ _HEADLINE = (
 )
 
 
-@dataclass(frozen=True)
-class Work:
-    """MACs the trace asks for: effective, dense, and those on kept weights alone."""
-
-    macs: int
-    dense_macs: int
-    weight_macs: int
-
-
-def _work(run: Run) -> Work:
-    """Counted in the one place that counts; a user's density map says how many weights are kept."""
-    asked = run.plan.trace.totals()
-    per_program: dict[Program, tuple[int, int]] = {}
-    weights = mapped = 0
-    for step in run.steps:
-        if step.program not in per_program:
-            per_program[step.program] = _weight_macs(run, step)
-        in_trace, in_memory = per_program[step.program]
-        weights += in_memory
-        mapped += in_memory - in_trace
-    return Work(asked.effective_macs + mapped, asked.macs, weights)
-
-
-def _weight_macs(run: Run, step: StepRun) -> tuple[int, int]:
-    """MACs on kept weights of one step, by the densities of the trace and of the memory map."""
-    gemms = [
-        compiled.operator.main
-        for compiled in step.program.operators
-        if isinstance(compiled.operator.main, Gemm)
-    ]
-    return sum(effective_macs(op) for op in gemms), sum(_macs(run, op) for op in gemms)
-
-
-def _macs(run: Run, op: Op) -> int:
-    """Effective MACs of an op, its weights as dense as the memory map says."""
-    if not isinstance(op, Gemm):
-        return effective_macs(op)
-    region = run.plan.memory.region(f"{op.name}.weight")
-    return op.m * round(op.k * op.n * region.density)
-
-
 def _phase(run: Run, phase: str) -> PhaseTotals:
     steps = [step for step in run.steps if step.step.phase == phase]
     elapsed = sum(step.elapsed_fs for step in steps)
@@ -144,24 +99,14 @@ def _phase(run: Run, phase: str) -> PhaseTotals:
     return PhaseTotals(len(steps), sum(s.step.tokens for s in steps), elapsed, joules)
 
 
-def _check(units: list[ExecutionUnit], work: Work) -> None:
-    """The machine's own count, padding included, can't be below that of the trace's weights."""
-    executed = sum((Fraction(unit.macs.value) for unit in units), Fraction(0))
-    if executed < work.weight_macs:
-        raise InvariantError(
-            f"executed MACs must be at least the trace's {work.weight_macs} on weights, "
-            f"got {float(executed)}"
-        )
-
-
 def _metrics(
     run: Run,
     clock: Clock,
     units: list[ExecutionUnit],
     totals: Mapping[str, PhaseTotals],
-    work: Work,
 ) -> dict[str, Metric]:
     config, seconds = run.plan.config, run.kernel.now / FS_PER_SECOND
+    asked = run.plan.trace.totals()
     by_unit = {unit.unit: unit for unit in units}
     read = round(by_unit[Opcode.LD].hbm_bytes.value)
     written = round(by_unit[Opcode.ST].hbm_bytes.value)
@@ -172,14 +117,14 @@ def _metrics(
         "cycles": Metric(clock.cycles_in(run.kernel.now), "cycle"),
         **_prefill_metrics(totals["prefill"]),
         **_decode_metrics(run, totals["decode"]),
-        "compute_utilization": Metric(work.macs / (peak_macs * seconds), "1"),
+        "compute_utilization": Metric(asked.effective_macs / (peak_macs * seconds), "1"),
         "memory_bandwidth_utilization": Metric(
             (read + written) / (float(config.hbm.bandwidth) * seconds), "1"
         ),
         "bytes_read": Metric(read, "B"),
         "bytes_written": Metric(written, "B"),
-        "macs": Metric(work.macs, "1"),
-        "dense_macs": Metric(work.dense_macs, "1"),
+        "macs": Metric(asked.effective_macs, "1"),
+        "dense_macs": Metric(asked.macs, "1"),
         "executed_macs": Metric(round(sum(Fraction(u.macs.value) for u in units)), "1"),
         "energy": Metric(joules, "J"),
         "average_power": Metric(joules / seconds, "W"),
@@ -289,12 +234,10 @@ def _op_rows(run: Run, clock: Clock) -> Iterator[OpRow]:
     moved = _Moved()
     steps = run.plan.trace.steps()  # ops made anew, not kept
     for done, step in zip(run.steps, steps, strict=True):
-        yield from _step_rows(run, done, step.ops, clock, moved)
+        yield from _step_rows(done, step.ops, clock, moved)
 
 
-def _step_rows(
-    run: Run, step: StepRun, ops: Sequence[Op], clock: Clock, moved: _Moved
-) -> Iterator[OpRow]:
+def _step_rows(step: StepRun, ops: Sequence[Op], clock: Clock, moved: _Moved) -> Iterator[OpRow]:
     place = 0
     for operator, times in zip(step.program.operators, step.times.operators, strict=True):
         first = operator.operator.positions.start
@@ -315,7 +258,7 @@ def _step_rows(
                 end_cycle=clock.cycle_at(step.start_fs + end),
                 bytes_read=read if main else 0,
                 bytes_written=written if main else 0,
-                macs=_macs(run, op),
+                macs=effective_macs(op),
                 bound_by=times.bound_by if main else FUSED,
             )
 

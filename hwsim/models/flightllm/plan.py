@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from math import ceil
 
 from hwsim.errors import WorkloadError
@@ -106,9 +107,9 @@ def plan_of(config: FlightLLMConfig, workload: LlmWorkload | TraceWorkload) -> P
     WorkloadError
         For a length beyond ``max_tokens``, a model beyond HBM, a mask of another shape.
     """
-    trace = _stored_trace(config, workload)
-    longest, steps, first = _survey(config, workload, trace)
     maps = DensityMaps.load(config.weights.density_map)
+    trace = _stored_trace(config, workload, maps)
+    longest, steps, first = _survey(config, workload, trace)
     maps.check_names(first)
     memory = MemoryMap(config, first, longest, maps)
     _check_capacity(config, workload, memory)
@@ -116,27 +117,38 @@ def plan_of(config: FlightLLMConfig, workload: LlmWorkload | TraceWorkload) -> P
     return Plan(config, workload, trace, memory, Compiler(config, memory, mask), steps)
 
 
-def _stored_trace(config: FlightLLMConfig, workload: LlmWorkload | TraceWorkload) -> Trace:
-    """The trace with the weights as the machine stores them; a trace's own sparsity stays."""
+def _stored_trace(
+    config: FlightLLMConfig, workload: LlmWorkload | TraceWorkload, maps: DensityMaps
+) -> Trace:
+    """The trace with the weights as dense as the machine stores them."""
     if isinstance(workload, LlmWorkload):
-        return workload.trace_in(numerics(config))
-    trace = workload.trace
-    return replace(trace, source=lambda: (_stored(config, step) for step in trace.steps()))
+        trace = workload.trace_in(numerics(config, maps))
+        if maps.means.keys() <= set(PROJECTION_ROLES):
+            return trace
+    else:
+        trace = workload.trace
+    return replace(trace, source=lambda: (_stored(config, maps, step) for step in trace.steps()))
 
 
-def _stored(config: FlightLLMConfig, step: Step) -> Step:
+def _stored(config: FlightLLMConfig, maps: DensityMaps, step: Step) -> Step:
     ops = tuple(
-        replace(op, density=float(config.density(op.role)))
-        if isinstance(op, Gemm) and op.density == 1.0
-        else op
+        replace(op, density=float(_density(config, maps, op))) if isinstance(op, Gemm) else op
         for op in step.ops
     )
     return replace(step, ops=ops)
 
 
-def numerics(config: FlightLLMConfig) -> Numerics:
-    """The densities of the weights as the machine stores them."""
-    density = {role: float(config.density(role)) for role in PROJECTION_ROLES}
+def _density(config: FlightLLMConfig, maps: DensityMaps, op: Gemm) -> Fraction | float:
+    """That of the user's map; of the trace, where it has any sparsity; of the config."""
+    mapped = maps.means.get(op.name, maps.means.get(op.role))
+    if mapped is not None:
+        return mapped
+    return config.density(op.role) if op.density == 1.0 else op.density
+
+
+def numerics(config: FlightLLMConfig, maps: DensityMaps) -> Numerics:
+    """The densities by role of the weights as the machine stores them."""
+    density = {role: float(maps.means.get(role, config.density(role))) for role in PROJECTION_ROLES}
     return Numerics.model_validate({"density": density})
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from hwsim.errors import InvariantError, ProtocolError
 from hwsim.models.flightllm import books
-from hwsim.models.flightllm import outcome as outcome_module
 from hwsim.models.flightllm.compiler import Compiled
 from hwsim.models.flightllm.plan import Plan
 from hwsim.models.flightllm.system import simulate
@@ -22,16 +21,6 @@ from hwsim.run import load
 Run = Callable[..., Outcome]
 Plans = Callable[..., Plan]
 STEP = ("workload.phase=decode_step", "workload.kv_length=100")
-
-
-def test_a_machine_that_does_less_than_the_trace_is_an_error(
-    run: Run, small: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The trace's weights counted twice stand for a machine that skips half of them."""
-    counted = outcome_module._macs
-    monkeypatch.setattr(outcome_module, "_macs", lambda run, op: 2 * counted(run, op))
-    with pytest.raises(InvariantError, match=r"^executed MACs must be at least the trace's \d+ on"):
-        run("u280", small, "workload.phase=decode_step", "workload.kv_length=77")
 
 
 def test_bytes_of_the_op_rows_add_up_to_the_metrics(run: Run, small: str) -> None:
@@ -129,6 +118,7 @@ READ, WRITTEN = "bytes read must be at least", "bytes written must be at least"
         (STEP, "scores", "bytes_read", f"op 13 'layers.0.scores': {READ}"),
         (STEP, "values", "bytes_written", f"op 15 'layers.0.values': {WRITTEN}"),
         (STEP, "scores", "macs", "executed MACs must be at least the "),
+        (STEP, "q_proj", "macs", "executed MACs must be at least the "),
         (PROMPT, "Norm", "bytes_written", f"op 1 'layers.0.input_norm': {WRITTEN}"),
         (PROMPT, "v_proj", "bytes_read", f"op 10 'layers.0.v_proj': {READ}"),
         (PROMPT, "values", "bytes_written", f"op 13 'layers.0.values': {WRITTEN}"),
