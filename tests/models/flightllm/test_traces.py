@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hwsim.errors import WorkloadError
 from hwsim.models.flightllm.operators import fuse
 from hwsim.outcome import Outcome
 from hwsim.run import load
-from hwsim.workloads import Activation, Op, load_workload, write_trace
+from hwsim.workloads import Activation, Gemm, Op, Trace, load_workload, write_trace
 
 Run = Callable[..., Outcome]
 GENERATE = ("workload.prompt_tokens=100", "workload.output_tokens=20")
@@ -37,6 +38,27 @@ def test_a_trace_runs_as_its_workload_does(
     found, expected = run(machine, str(path)), run(machine, small, *GENERATE)
     assert dict(found.metrics) == dict(expected.metrics)
     assert list(found.ops()) == list(expected.ops())
+
+
+def test_a_density_map_stands_above_the_sparsity_of_a_trace(
+    run: Run, small: str, tmp_path: Path
+) -> None:
+    """And the trace's own above the config's."""
+    given = [("phase", "decode_step"), ("kv_length", "40")]
+    trace = load_workload(small, given).trace
+    steps = [replace(step, ops=tuple(halved(op) for op in step.ops)) for step in trace.steps()]
+    path, maps = tmp_path / "small.jsonl", tmp_path / "maps.npz"
+    write_trace(Trace.from_steps("small", {}, lambda: iter(steps)), path)
+    np.savez(maps, **{"layers.0.q_proj": np.full((32, 32), 2, np.uint8)})
+    found = run("u280", str(path), f"machine.weights.density_map={maps}")
+    rows = {row.name: row.macs for row in found.ops()}
+    assert rows["layers.0.q_proj"] == 512 * 512 / 8
+    assert rows["layers.1.q_proj"] == 512 * 512 / 2
+    assert found.metrics["macs"].value == sum(rows.values())
+
+
+def halved(op: Op) -> Op:
+    return replace(op, density=0.5) if isinstance(op, Gemm) else op
 
 
 def tails(ops: list[Op], *, on_chip: bool) -> list[tuple[str, tuple[str, ...]]]:
