@@ -5,7 +5,8 @@ own data types, packed (two INT4 values a byte, the last byte of an operand fill
 machine moves on top (padding, re-reads, indices of sparse weights) or saves (fusion) is the
 machine's and is reported by it.
 
-Only matrix products have MACs; norms, softmax, activations and element-wise ops have none.
+Only matrix products have MACs; norms, softmax, activations and element-wise ops have none. A type
+of op without a case here is a ``TypeError``, never worth nothing.
 """
 
 from __future__ import annotations
@@ -95,8 +96,10 @@ def macs(op: Op) -> int:
             return op.m * op.n * op.k
         case Attention():
             return op.batch * op.heads * op.head_dim * op.queries * op.kv_length
-        case _:
+        case KvAppend() | Softmax() | Norm() | Activation() | Elementwise() | Embedding():
             return 0
+        case _:
+            raise _unknown(op)
 
 
 def effective_macs(op: Op) -> int:
@@ -106,23 +109,38 @@ def effective_macs(op: Op) -> int:
             return op.m * weights(op)
         case Attention():
             return op.batch * op.heads * op.head_dim * _visible_scores(op)
-        case _:
+        case KvAppend() | Softmax() | Norm() | Activation() | Elementwise() | Embedding():
             return 0
+        case _:
+            raise _unknown(op)
 
 
 def weights(op: Op) -> int:
     """Kept weights of an op: of a Gemm ``k * n * density``, to the nearest; biases not included."""
-    if not isinstance(op, Gemm):
-        return 0
-    dense = op.k * op.n
-    return dense if op.density == 1.0 else round(dense * op.density)
+    match op:
+        case Gemm():
+            dense = op.k * op.n
+            return dense if op.density == 1.0 else round(dense * op.density)
+        case Attention() | KvAppend() | Softmax():
+            return 0
+        case Norm() | Activation() | Elementwise() | Embedding():
+            return 0
+        case _:
+            raise _unknown(op)
 
 
 def bias_bytes(op: Op) -> int:
     """Bytes of the bias: INT32 beside integer weights, otherwise in the type of the output."""
-    if not (isinstance(op, Gemm) and op.bias):
-        return 0
-    return packed_bytes(op.n, "int32" if op.weight_dtype.startswith("int") else op.output_dtype)
+    match op:
+        case Gemm(bias=True):
+            integer = op.weight_dtype.startswith("int")
+            return packed_bytes(op.n, "int32" if integer else op.output_dtype)
+        case Gemm() | Attention() | KvAppend() | Softmax():
+            return 0
+        case Norm() | Activation() | Elementwise() | Embedding():
+            return 0
+        case _:
+            raise _unknown(op)
 
 
 def weight_bytes(op: Op) -> int:
@@ -137,8 +155,10 @@ def weight_bytes(op: Op) -> int:
             return packed_bytes(op.width, op.dtype) * (2 if op.kind == "layer" else 1)
         case Embedding():
             return packed_bytes(op.rows * op.width, op.dtype)
-        case _:
+        case KvAppend() | Attention() | Softmax() | Activation() | Elementwise():
             return 0
+        case _:
+            raise _unknown(op)
 
 
 def bytes_read(op: Op) -> int:
@@ -164,7 +184,7 @@ def bytes_written(op: Op) -> int:
         case Activation() | Elementwise():
             return packed_bytes(op.elements, op.dtype)
         case _:
-            raise TypeError(f"op {op.name} must be of a known type, got {type(op).__name__}")
+            raise _unknown(op)
 
 
 def count(op: Op) -> OpCounts:
@@ -215,8 +235,14 @@ def _operand_bytes(op: Op) -> int:
             return packed_bytes(op.elements, op.dtype)
         case Elementwise():
             return 2 * packed_bytes(op.elements, op.dtype)
-        case _:
+        case Embedding():  # its rows are parameters
             return 0
+        case _:
+            raise _unknown(op)
+
+
+def _unknown(op: Op) -> TypeError:
+    return TypeError(f"op {op.name} must be of a known type, got {type(op).__name__}")
 
 
 def _append_bytes(op: KvAppend) -> int:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import given
@@ -30,6 +30,7 @@ from hwsim.workloads import (
     total,
     weight_bytes,
 )
+from hwsim.workloads.counts import _operand_bytes as operand_bytes
 from hwsim.workloads.counts import bias_bytes, packed_bytes, weights
 
 PLACE = (0, "op", "decode", 1, None, ())
@@ -71,13 +72,20 @@ def test_totals_of_a_trace_are_those_of_its_ops() -> None:
     assert workload.trace.totals() == total(workload.trace) == total(list(workload.trace))
 
 
-def test_every_type_of_op_is_counted() -> None:
+COUNTERS = (macs, effective_macs, weights, bias_bytes, weight_bytes, bytes_read, bytes_written,
+            operand_bytes)  # fmt: skip
+
+
+@pytest.mark.parametrize("counter", COUNTERS)
+def test_every_type_of_op_has_a_case(counter: Callable[[Op], int]) -> None:
     assert {type(op) for op in OPS} == set(OP_TYPES.values())
+    assert all(counter(op) >= 0 for op in OPS)
 
 
-def test_an_unknown_type_of_op_is_not_counted_as_nothing() -> None:
-    with pytest.raises(TypeError, match="op op must be of a known type, got Op"):
-        bytes_written(Op(*PLACE))
+@pytest.mark.parametrize("counter", COUNTERS)
+def test_an_unknown_type_of_op_is_not_counted_as_nothing(counter: Callable[[Op], int]) -> None:
+    with pytest.raises(TypeError, match=r"^op op must be of a known type, got Op$"):
+        counter(Op(*PLACE))
 
 
 @pytest.mark.parametrize(
