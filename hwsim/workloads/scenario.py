@@ -12,8 +12,6 @@ from hwsim.workloads.ops import Dtype
 __all__ = ["MAX_LENGTH", "PROJECTION_ROLES", "LlmScenario", "Numerics", "ProjectionRole"]
 
 MAX_LENGTH: Final = 2**31
-DEFAULT_PROMPT_TOKENS: Final = 128
-DEFAULT_OUTPUT_TOKENS: Final = 512
 
 Length = Annotated[int, Field(ge=1, le=MAX_LENGTH)]
 ProjectionRole = Literal[
@@ -47,8 +45,8 @@ class LlmScenario(Config):
     """
 
     phase: Literal["generate", "prefill", "decode_step"] = "generate"
-    prompt_tokens: Length = DEFAULT_PROMPT_TOKENS
-    output_tokens: Length = DEFAULT_OUTPUT_TOKENS
+    prompt_tokens: Length = 128
+    output_tokens: Length = 512
     kv_length: Length | None = None
     batch: Length = 1
 
@@ -62,7 +60,7 @@ class LlmScenario(Config):
 
     @model_validator(mode="after")
     def _output_tokens_are_generated(self) -> LlmScenario:
-        if self.output_tokens != DEFAULT_OUTPUT_TOKENS and self.phase != "generate":
+        if "output_tokens" in self.model_fields_set and self.phase != "generate":
             raise ValueError(
                 f"output_tokens must be left out with phase = {self.phase}, "
                 f"got {self.output_tokens}"
@@ -72,7 +70,7 @@ class LlmScenario(Config):
     @model_validator(mode="after")
     def _prompt_agrees_with_kv_length(self) -> LlmScenario:
         implied = self.prompt_tokens + 1
-        given = self.prompt_tokens != DEFAULT_PROMPT_TOKENS
+        given = "prompt_tokens" in self.model_fields_set
         if self.kv_length not in (None, implied) and given:
             raise ValueError(
                 f"prompt_tokens must be left out with kv_length = {self.kv_length}, "

@@ -82,6 +82,14 @@ def test_overrides_are_read_by_the_type_of_the_key() -> None:
             "output_tokens must be left out with phase = decode_step, got 9",
         ),
         (
+            [("phase", "decode_step"), ("output_tokens", "512")],  # the default, but given
+            "output_tokens must be left out with phase = decode_step, got 512",
+        ),
+        (
+            [("phase", "decode_step"), ("kv_length", "9"), ("prompt_tokens", "128")],
+            "prompt_tokens must be left out with kv_length = 9, got 128",
+        ),
+        (
             [("phase", "decode_step"), ("kv_length", "9"), ("prompt_tokens", "9")],
             "prompt_tokens must be left out with kv_length = 9, got 9",
         ),
