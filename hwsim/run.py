@@ -7,6 +7,7 @@ books that all systems share and adds where the numbers come from. Writing and d
 
 from __future__ import annotations
 
+import collections
 import functools
 import math
 import subprocess
@@ -32,7 +33,7 @@ from hwsim.config import (
 )
 from hwsim.errors import ConfigError, InvariantError, Problem, WorkloadError
 from hwsim.models.registry import SystemEntry, systems
-from hwsim.outcome import Metric, Outcome, SimOptions
+from hwsim.outcome import Metric, OpRow, Outcome, SimOptions
 from hwsim.units import METRIC_UNITS
 from hwsim.workloads import LlmWorkload, TraceWorkload, load_workload
 
@@ -43,6 +44,7 @@ __all__ = [
     "Result",
     "Workload",
     "check",
+    "checked_ops",
     "load",
     "load_machine",
     "simulate",
@@ -52,6 +54,11 @@ Workload = LlmWorkload | TraceWorkload
 
 SCHEMA = 1
 SHARES_CLOSE_WITHIN = 1e-9
+SUMMED = ("macs", "bytes_read", "bytes_written")
+"""Metrics that the op rows add up to."""
+OPS_CHECKED_AT_ONCE = 5000
+"""A prefill or a few decode steps. The rows of a longer trace take as long to make as its run, and
+are checked when they are written."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +145,8 @@ def simulate(
     ConfigError, WorkloadError
         Wrong machine, workload or override, or a workload this system can't run.
     ProtocolError, DeadlockError, InvariantError
-        The simulation broke its own rules.
+        The simulation broke its own rules. Of a long trace, op rows that do not close raise when
+        they are read to the end.
     """
     options = options or SimOptions()
     built, work = load(machine, workload, overrides)
@@ -146,7 +154,13 @@ def simulate(
     outcome = built.entry.simulator()(built.config, work, options)
     host = Host(time.perf_counter() - started, outcome.events, _peak_rss_bytes())
     check(outcome)
-    outcome = replace(outcome, notes=(*work.notes, *outcome.notes))
+    outcome = replace(
+        outcome,
+        ops=functools.partial(checked_ops, outcome, work),
+        notes=(*work.notes, *outcome.notes),
+    )
+    if _is_short(work):
+        collections.deque(outcome.ops(), maxlen=0)
     return Result(
         system=built.entry.name,
         machine=built.name,
@@ -240,8 +254,50 @@ def check(outcome: Outcome) -> None:
         *_broken_headline(outcome),
         *_no_work(outcome.metrics),
     ]
+    _raise(broken)
+
+
+def _raise(broken: Sequence[str]) -> None:
     if broken:
         raise InvariantError("the run's books do not close: " + "; ".join(broken))
+
+
+def checked_ops(outcome: Outcome, workload: Workload) -> Iterator[OpRow]:
+    """The op rows, whose books are checked when the last is taken.
+
+    Raises
+    ------
+    InvariantError
+        When there is not a row for each op of the trace, or the rows do not add up to a metric.
+    """
+    rows = 0
+    sums = dict.fromkeys((name for name in SUMMED if name in outcome.metrics), 0)
+    for row in outcome.ops():
+        rows += 1
+        for name in sums:
+            sums[name] += getattr(row, name)
+        yield row
+    broken = list(_broken_sums(outcome.metrics, sums))
+    ops = sum(len(step.ops) for step in workload.trace.steps())
+    if rows != ops:
+        broken.insert(0, f"op rows must be as many as the trace's {ops} ops, got {rows}")
+    _raise(broken)
+
+
+def _is_short(workload: Workload) -> bool:
+    """Whether the trace is of a few steps, so that checking its op rows takes next to no time."""
+    ops = 0
+    for step in workload.trace.steps():
+        ops += len(step.ops)
+        if ops > OPS_CHECKED_AT_ONCE:
+            return False
+    return True
+
+
+def _broken_sums(metrics: Mapping[str, Metric], sums: Mapping[str, int]) -> Iterator[str]:
+    for name, found in sums.items():
+        if found != metrics[name].value:
+            yield f"{name} of the op rows must add up to {metrics[name].value}, got {found}"
 
 
 def _broken_metrics(metrics: Mapping[str, Metric]) -> Iterator[str]:

@@ -11,7 +11,8 @@ import pytest
 
 from hwsim import run
 from hwsim.errors import InvariantError
-from hwsim.outcome import Metric, Outcome, Phase, StageCycles
+from hwsim.outcome import Metric, OpRow, Outcome, Phase, StageCycles
+from hwsim.workloads import Norm, Step, Trace, TraceWorkload
 
 HONEST = Outcome(
     metrics={
@@ -93,6 +94,48 @@ def test_without_a_metric_of_cycles_the_phases_say_how_long_the_run_is() -> None
     run.check(replace(HONEST, metrics=metrics))
     with pytest.raises(InvariantError, match="the run's 7 cycles"):
         run.check(replace(HONEST, metrics=metrics, phases=(Phase("all", 7, 1e-6),)))
+
+
+OP = Norm(0, "norm", "decode", 1, None, (), kind="rms", rows=1, width=8)
+ROW = OpRow(0, "norm", "Norm", "decode", None, 0, 100, 16, 8, 5, "memory")
+SUMS = {"macs": Metric(10, "1"), "bytes_read": Metric(32, "B"), "bytes_written": Metric(16, "B")}
+
+
+def two_ops() -> TraceWorkload:
+    step = Step(1, "decode", 1, 1, (OP, replace(OP, index=1)))
+    return TraceWorkload("two", Trace.from_steps("two", {}, lambda: iter((step,))))
+
+
+def test_honest_op_rows_pass_as_they_are() -> None:
+    outcome = replace(HONEST, metrics={**HONEST.metrics, **SUMS}, ops=lambda: iter((ROW, ROW)))
+    assert list(run.checked_ops(outcome, two_ops())) == [ROW, ROW]
+    assert list(run.checked_ops(replace(outcome, metrics={}), two_ops())) == [ROW, ROW]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            (ROW,),
+            ("op rows must be as many as the trace's 2 ops, got 1; "
+            "macs of the op rows must add up to 10, got 5; "
+            "bytes_read of the op rows must add up to 32, got 16; "
+            "bytes_written of the op rows must add up to 16, got 8"),
+        ),
+        ((ROW, ROW, replace(ROW, macs=0, bytes_read=0, bytes_written=0)),
+         "op rows must be as many as the trace's 2 ops, got 3"),
+        ((ROW, replace(ROW, macs=4)), "macs of the op rows must add up to 10, got 9"),
+        ((ROW, replace(ROW, bytes_read=17)),
+         "bytes_read of the op rows must add up to 32, got 33"),
+        ((ROW, replace(ROW, bytes_written=7)),
+         "bytes_written of the op rows must add up to 16, got 15"),
+    ],
+)  # fmt: skip
+def test_op_rows_that_do_not_close_are_named(rows: tuple[OpRow, ...], message: str) -> None:
+    outcome = replace(HONEST, metrics={**HONEST.metrics, **SUMS}, ops=lambda: iter(rows))
+    with pytest.raises(InvariantError) as caught:
+        list(run.checked_ops(outcome, two_ops()))
+    assert str(caught.value) == f"the run's books do not close: {message}"
 
 
 def test_the_commit_is_that_of_the_source_tree(tmp_path: Path, monkeypatch: Any) -> None:

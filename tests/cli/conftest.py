@@ -41,8 +41,8 @@ class ToyProgram:
         return (f"NOP {word}" for word in self.words)
 
 
-def toy_outcome(config: ToyConfig, _workload: Any, options: SimOptions) -> Outcome:
-    """Three ops one after the other."""
+def toy_outcome(config: ToyConfig, workload: Any, options: SimOptions) -> Outcome:
+    """Three times the cycles of an op, however many there are."""
     if options.progress is not None:
         options.progress(0.5, "half way")
     cycles = 3 * config.cycles_per_op
@@ -52,13 +52,12 @@ def toy_outcome(config: ToyConfig, _workload: Any, options: SimOptions) -> Outco
             "latency": Metric(seconds, "s"),
             "cycles": Metric(cycles, "cycle"),
             "compute_utilization": Metric(0.25, "1"),
-            "macs": Metric(12, "1"),
         },
         phases=(Phase("all", cycles, seconds),),
         stages={"alu": StageCycles(busy=cycles - 2, starved=1, blocked=0, idle=1)},
         ops=lambda: (
-            OpRow(i, f"layers.{i}.op", "Gemm", "decode", i, 10 * i, 10 * i + 10, 64, 8, 4, "memory")
-            for i in range(3)
+            OpRow(op.index, op.name, "Gemm", op.phase, op.layer, 0, cycles, 64, 8, 4, "memory")
+            for op in workload.trace
         ),
         events=7,
         headline=("latency", "compute_utilization"),

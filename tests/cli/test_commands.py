@@ -84,8 +84,8 @@ def test_list_prints_every_name_for_people(hwsim: Callable[..., Any]) -> None:
 def test_compare_puts_runs_side_by_side_with_ratios_and_settings(
     hwsim: Callable[..., Any], machine: str
 ) -> None:
-    hwsim("run", machine, WORKLOAD, "--out", "one")
-    hwsim("run", machine, WORKLOAD, "--out", "two", "--set", "machine.cycles_per_op=20")
+    hwsim("run", machine, WORKLOAD, *STEP, "--out", "one")
+    hwsim("run", machine, WORKLOAD, *STEP, "--out", "two", "--set", "machine.cycles_per_op=20")
     done = hwsim("compare", "one", "two")
     assert (done.code, done.err) == (0, "")
     latency = next(line for line in done.out.splitlines() if "latency" in line)
@@ -97,8 +97,8 @@ def test_compare_puts_runs_side_by_side_with_ratios_and_settings(
 
 @pytest.mark.usefixtures("toy")
 def test_compare_tells_different_workloads(hwsim: Callable[..., Any], machine: str) -> None:
-    hwsim("run", machine, WORKLOAD, "--out", "one")
-    hwsim("run", machine, WORKLOAD, "--out", "two", "--set", "workload.prompt_tokens=64")
+    hwsim("run", machine, WORKLOAD, *STEP, "--out", "one")
+    hwsim("run", machine, WORKLOAD, *STEP, "--out", "two", "--set", "workload.prompt_tokens=64")
     done = hwsim("compare", "one", "two")
     assert (done.code, done.err) == (0, "")
     setting = next(line for line in done.out.splitlines() if "prompt_tokens" in line)
@@ -109,7 +109,7 @@ def test_compare_tells_different_workloads(hwsim: Callable[..., Any], machine: s
 
 @pytest.mark.usefixtures("toy")
 def test_report_is_rebuilt_from_the_folder(hwsim: Callable[..., Any], machine: str) -> None:
-    hwsim("run", machine, WORKLOAD, "--out", "here")
+    hwsim("run", machine, WORKLOAD, *STEP, "--out", "here")
     page = Path("here", "report.html")
     written = page.read_bytes()
     page.unlink()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -16,8 +17,11 @@ import pytest
 
 from hwsim.errors import DeadlockError
 from hwsim.outcome import Metric
+from hwsim.workloads import load_workload
 
 WORKLOAD = "tinyllama_1_1b"
+STEP = ("--set", "workload.phase=decode_step")
+LONG = ("--set", "workload.output_tokens=16")  # more ops than are checked at once
 pytestmark = pytest.mark.usefixtures("toy")
 
 
@@ -51,7 +55,7 @@ def test_json_is_alone_on_standard_output_and_nothing_is_written(
 def test_the_summary_tells_headline_bounds_notes_and_where_the_report_is(
     hwsim: Callable[..., Any], machine: str
 ) -> None:
-    done = hwsim("run", machine, WORKLOAD, "--out", "here")
+    done = hwsim("run", machine, WORKLOAD, *STEP, "--out", "here")
     assert (done.code, done.err) == (0, "")
     for words in ("latency", "300 ns", "25 %", "memory", "75 %", "Nothing is modelled."):
         assert words in done.out
@@ -61,14 +65,14 @@ def test_the_summary_tells_headline_bounds_notes_and_where_the_report_is(
 
 
 def test_json_with_a_folder_writes_the_same_json(hwsim: Callable[..., Any], machine: str) -> None:
-    done = hwsim("run", machine, WORKLOAD, "--json", "--out", "here")
+    done = hwsim("run", machine, WORKLOAD, *STEP, "--json", "--out", "here")
     assert json.loads(done.out) == json.loads(Path("here", "metrics.json").read_text())
 
 
 def test_without_a_folder_each_setting_has_its_own(hwsim: Callable[..., Any], machine: str) -> None:
-    assert hwsim("run", machine, WORKLOAD).code == 0
-    assert hwsim("run", machine, WORKLOAD, "--set", "machine.cycles_per_op=20").code == 0
-    assert hwsim("run", machine, WORKLOAD, "--set", "workload.batch=2").code == 0
+    assert hwsim("run", machine, WORKLOAD, *STEP).code == 0
+    assert hwsim("run", machine, WORKLOAD, *STEP, "--set", "machine.cycles_per_op=20").code == 0
+    assert hwsim("run", machine, WORKLOAD, *STEP, "--set", "workload.batch=2").code == 0
     assert len(names("runs")) == 3
     assert all(name.startswith(f"mine-{WORKLOAD}-") for name in names("runs"))
 
@@ -76,8 +80,8 @@ def test_without_a_folder_each_setting_has_its_own(hwsim: Callable[..., Any], ma
 def test_a_folder_that_holds_a_run_is_replaced_and_it_says_so(
     hwsim: Callable[..., Any], machine: str
 ) -> None:
-    hwsim("run", machine, WORKLOAD, "--out", "here")
-    done = hwsim("run", machine, WORKLOAD, "--out", "here", "--set", "machine.clock=50 MHz")
+    hwsim("run", machine, WORKLOAD, *STEP, "--out", "here")
+    done = hwsim("run", machine, WORKLOAD, *STEP, "--out", "here", "--set", "machine.clock=50 MHz")
     assert (done.code, done.err) == (0, "here holds an earlier run: replacing it\n")
     written = json.loads(Path("here", "metrics.json").read_text())
     assert written["metrics"]["latency"]["value"] == 6e-7
@@ -125,6 +129,29 @@ def test_a_run_whose_books_do_not_close_is_no_result(
     done = hwsim("run", machine, WORKLOAD, "--json")
     assert (done.code, done.out) == (3, "")
     assert "metric energy must be finite, got nan" in done.err
+
+
+@pytest.mark.parametrize(("words", "written"), [(STEP, "--json"), (LONG, "--out=here")])
+def test_a_system_that_loses_an_op_is_found_out(
+    hwsim: Callable[..., Any], machine: str, toy: Any, words: tuple[str, ...], written: str
+) -> None:
+    """At once in a short trace, when its rows are written in a long one."""
+    simulate = toy.simulate
+
+    def forgetful(*given: Any) -> Any:
+        outcome = simulate(*given)
+        return replace(outcome, ops=lambda: islice(outcome.ops(), 1, None))
+
+    toy.simulate = forgetful
+    key, _, value = words[1].removeprefix("workload.").partition("=")
+    ops = sum(1 for _ in load_workload(WORKLOAD, [(key, value)]).trace)
+    done = hwsim("run", machine, WORKLOAD, *words, written)
+    assert (done.code, done.out) == (3, "")
+    assert done.err == (
+        "hwsim: the run's books do not close: "
+        f"op rows must be as many as the trace's {ops} ops, got {ops - 1}\n"
+    )
+    assert names() == [machine]
 
 
 def test_a_bug_keeps_its_traceback(machine: str, toy: Any) -> None:
