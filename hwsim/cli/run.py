@@ -31,7 +31,15 @@ def run(
         typer.Option("--no-replay", help="Simulate repeated intervals too: same result, slower."),
     ] = False,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Seed of whatever is drawn at random.")
+        int,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            min=0,
+            help="Recorded with the result, and part of the folder's name. "
+            "Changes no result: nothing is drawn at random but, in tests, the order of "
+            "simultaneous events.",
+        ),
     ] = 0,
 ) -> None:
     """Simulate a workload on a machine and write the report."""

@@ -21,6 +21,10 @@ class Component(Generic[C]):
     Ports, stage accounts and counters are attributes, or members of an attribute that is a dict,
     list or tuple; the kernel finds them by type, and finds no others. Behaviour lives in the
     processes, one generator per stage, started by :meth:`Kernel.run`.
+
+    No process runs freely: each waits for work when it has none, since a deadlock is told by an
+    empty event queue. What time alone brings about, such as refresh, is computed from ``now`` when
+    somebody asks.
     """
 
     def __init__(self, kernel: Kernel, name: str, cfg: C) -> None:
