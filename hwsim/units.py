@@ -21,11 +21,9 @@ __all__ = [
     "Unit",
     "example",
     "format_quantity",
-    "fs_to_seconds",
     "noun",
     "parse_quantity",
     "quantity_text",
-    "seconds_to_fs",
 ]
 
 Unit = Literal["Hz", "B", "B/s", "s", "W", "J", "USD", "op/s", "FLOP/s"]
@@ -159,20 +157,6 @@ def _decimal_text(value: Fraction) -> str | None:
         return None
     digits = str(value.numerator * 10**places // value.denominator).rjust(places + 1, "0")
     return f"{digits[:-places]}.{digits[-places:]}" if places else digits
-
-
-def seconds_to_fs(seconds: Fraction | int) -> int:
-    """Femtoseconds nearest to ``seconds``; halves go to the even one. Exact down to 1 fs."""
-    if isinstance(seconds, float):
-        raise TypeError(f"seconds must be an int or a Fraction, got the float {seconds!r}")
-    return round(Fraction(seconds) * FS_PER_SECOND)
-
-
-def fs_to_seconds(femtoseconds: int) -> float:
-    """Seconds as the float nearest to the exact value, for people and files only."""
-    if not isinstance(femtoseconds, int):
-        raise TypeError(f"femtoseconds must be an int, got {femtoseconds!r}")
-    return femtoseconds / FS_PER_SECOND
 
 
 def format_quantity(value: float | Fraction, unit: str) -> str:

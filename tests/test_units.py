@@ -10,15 +10,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hwsim.units import (
-    FS_PER_SECOND,
     UNITS,
     Unit,
     example,
     format_quantity,
-    fs_to_seconds,
     parse_quantity,
     quantity_text,
-    seconds_to_fs,
 )
 
 DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -204,30 +201,6 @@ def test_a_value_without_exact_text_is_refused() -> None:
     rule = "must be a time with finitely many decimals, got 1/3 s"
     with pytest.raises(ValueError, match=f"^{rule}$"):
         quantity_text(Fraction(1, 3), "s")
-
-
-@given(st.integers(0, 10**24))
-def test_whole_femtoseconds_survive_seconds(femtoseconds: int) -> None:
-    assert seconds_to_fs(Fraction(femtoseconds, FS_PER_SECOND)) == femtoseconds
-
-
-@pytest.mark.parametrize(("halves", "femtoseconds"), [(1, 0), (3, 2), (5, 2), (7, 4)])
-def test_half_a_femtosecond_goes_to_the_even_one(halves: int, femtoseconds: int) -> None:
-    assert seconds_to_fs(Fraction(halves, 2 * FS_PER_SECOND)) == femtoseconds
-
-
-def test_float_time_is_a_type_error() -> None:
-    with pytest.raises(
-        TypeError, match=r"^seconds must be an int or a Fraction, got the float 1\.5$"
-    ):
-        seconds_to_fs(1.5)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"^femtoseconds must be an int, got 1\.0$"):
-        fs_to_seconds(1.0)  # type: ignore[arg-type]
-
-
-def test_seconds_are_the_nearest_float() -> None:
-    assert fs_to_seconds(17_506 * 10**9) == 0.017506
-    assert fs_to_seconds(1) == 1e-15
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,6 @@ __all__ = [
     "Femtoseconds",
     "FlopsPerSecond",
     "Hertz",
-    "Joules",
-    "NonNegativeFloat",
-    "NonNegativeInt",
-    "OpsPerSecond",
-    "PositiveFloat",
     "PositiveInt",
     "Quantity",
     "Share",
@@ -106,12 +101,8 @@ Femtoseconds = Annotated[int, Quantity("s", scale=FS_PER_SECOND)]
 """Time, a whole number of femtoseconds."""
 Watts = Annotated[float, Quantity("W")]
 """Power."""
-Joules = Annotated[float, Quantity("J")]
-"""Energy."""
 Dollars = Annotated[float, Quantity("USD")]
 """Price in USD."""
-OpsPerSecond = Annotated[Fraction, Quantity("op/s", positive=True)]
-"""Integer operation rate, exact."""
 FlopsPerSecond = Annotated[Fraction, Quantity("FLOP/s", positive=True)]
 """Floating-point operation rate, exact."""
 
@@ -119,12 +110,6 @@ Text = Annotated[str, Field(min_length=1)]
 """Text that is not empty."""
 PositiveInt = Annotated[int, Field(ge=1)]
 """Count of at least one."""
-NonNegativeInt = Annotated[int, Field(ge=0)]
-"""Count, zero allowed."""
-PositiveFloat = Annotated[float, Field(gt=0)]
-"""Number above zero."""
-NonNegativeFloat = Annotated[float, Field(ge=0)]
-"""Number of zero or more."""
 Share = Annotated[float, Field(ge=0, le=1)]
 """Fraction of a whole, from 0 to 1."""
 

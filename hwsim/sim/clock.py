@@ -6,8 +6,6 @@ never adds up, unlike a period of 4444444 fs counted up for 225 MHz.
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from hwsim.sim.kernel import Event, Kernel
 from hwsim.units import FS_PER_SECOND
 
@@ -56,10 +54,6 @@ class Clock:
         """The cycle that runs at ``time_fs``."""
         guess = time_fs * self.frequency_hz // FS_PER_SECOND
         return guess + 1 if self.edge(guess + 1) <= time_fs else guess
-
-    def cycles_to_fs(self, cycles: Fraction | int) -> int:
-        """The length of a (possibly fractional) number of cycles, rounded half to even."""
-        return round(Fraction(cycles) * FS_PER_SECOND / self.frequency_hz)
 
     def cycles_in(self, duration_fs: int) -> int:
         """Cycles until the first edge at or after ``duration_fs``, counted from edge 0."""

@@ -71,13 +71,6 @@ def test_cycles_in_of_an_edge_is_its_number() -> None:
     assert clock.cycles_in(clock.edge(7) + 1) == 8
 
 
-def test_fractions_of_cycles_are_rounded_half_to_even() -> None:
-    clock = Clock(Kernel(), 4 * FS_PER_SECOND // 8)  # two femtoseconds a cycle
-
-    assert [clock.cycles_to_fs(Fraction(n, 4)) for n in range(5)] == [0, 0, 1, 2, 2]
-    assert clock.cycles_to_fs(3) == 6
-
-
 @given(FREQUENCIES, st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**4))
 def test_equal_phases_see_equal_distances_to_the_edges_ahead(
     hz: int, n: int, m: int, ahead: int
