@@ -1,22 +1,34 @@
-"""The least a program must do for the ops it runs, counted from the ops and not from the program.
+"""A run's books: what its ops owe, what its shapes come to, and what the machine did.
 
-Padding, re-reads and operands beyond these come on top, so that these are bounds from below. A
-prefill's projection is owed all rows but the last block's 15, which the published program does not
-store; prefill attention is owed the blocks that the mask keeps.
+The machine must have moved and computed exactly the :mod:`bill <hwsim.models.flightllm.bill>` of
+each operator's shape, and a bill can't be below what the trace's ops owe. That is a bound, since
+padding, re-reads and operands come on top. A prefill's projection is owed all rows but the last
+block's 15, which the published program does not store; prefill attention is owed the blocks that
+the mask keeps.
 
 Ref: FlightLLM, FPGA'24, arXiv 2401.03868, sections 4-5.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 
 from hwsim.errors import InvariantError
+from hwsim.models.flightllm.bill import Bill, bill_of
 from hwsim.models.flightllm.compiler import Compiled, MaskedAttention, Program, fine_blocks
 from hwsim.models.flightllm.plan import Plan
 from hwsim.models.flightllm.run import Run
-from hwsim.workloads import Attention, Gemm, KvAppend, Norm, effective_macs
+from hwsim.workloads import (
+    Activation,
+    Attention,
+    Elementwise,
+    Gemm,
+    KvAppend,
+    Norm,
+    Softmax,
+    effective_macs,
+)
 
 __all__ = ["Owed", "check_books", "owed"]
 
@@ -33,12 +45,12 @@ class Owed:
 
 
 def check_books(run: Run, executed_macs: Fraction) -> None:
-    """Compare each operator's bytes, and the whole run's MACs, with what is owed.
+    """Compare each operator's bytes, and the whole run's MACs, with its bill.
 
     Raises
     ------
     InvariantError
-        Naming the op that moved less, or the MACs missing.
+        Naming the op that moved something else or whose bill is less than it owes, or the MACs.
     """
     macs: dict[Program, Fraction] = {}
     for step in run.steps:
@@ -46,29 +58,45 @@ def check_books(run: Run, executed_macs: Fraction) -> None:
             continue
         total = Fraction(0)
         for compiled, times in zip(step.program.operators, step.times.operators, strict=True):
-            least = owed(run.plan, compiled)
-            _at_least(compiled, "bytes read", times.bytes_read, least.bytes_read)
-            _at_least(compiled, "bytes written", times.bytes_written, least.bytes_written)
-            total += least.macs
+            bill = bill_of(run.plan, compiled)
+            _check_bill(compiled, bill, owed(run.plan, compiled))
+            _exactly(compiled, "bytes read", times.bytes_read, bill.bytes_read)
+            _exactly(compiled, "bytes written", times.bytes_written, bill.bytes_written)
+            total += bill.macs
         macs[step.program] = total
-    least_macs = sum((macs[step.program] for step in run.steps), Fraction(0))
-    if executed_macs < least_macs:
+    billed = sum((macs[step.program] for step in run.steps), Fraction(0))
+    if executed_macs != billed:
         raise InvariantError(
-            f"executed MACs must be at least the {float(least_macs)} of the trace's kept weights "
-            f"and attention, got {float(executed_macs)}"
+            f"executed MACs must be exactly the {float(billed)} of the run's shapes, "
+            f"got {float(executed_macs)}"
         )
 
 
-def _at_least(compiled: Compiled, what: str, got: Fraction, least: Fraction | int) -> None:
+def _check_bill(compiled: Compiled, bill: Bill, least: Owed) -> None:
+    """A shape too small for its op has a bill too small."""
+    for field in fields(Owed):
+        got, needed = getattr(bill, field.name), getattr(least, field.name)
+        if got < needed:
+            what = f"{field.name.replace('_', ' ')} by its shape"
+            raise InvariantError(
+                f"{_named(compiled)}: {what} must be at least {float(needed)}, got {float(got)}"
+            )
+
+
+def _exactly(compiled: Compiled, what: str, got: Fraction, billed: Fraction | int) -> None:
+    if got != billed:
+        raise InvariantError(
+            f"{_named(compiled)}: {what} must be exactly {float(billed)}, got {float(got)}"
+        )
+
+
+def _named(compiled: Compiled) -> str:
     op = compiled.operator.main
-    if got < least:
-        raise InvariantError(
-            f"op {op.index} {op.name!r}: {what} must be at least {float(least)}, got {float(got)}"
-        )
+    return f"op {op.index} {op.name!r}"
 
 
 def owed(plan: Plan, compiled: Compiled) -> Owed:
-    """What the operator owes to its main op; element-wise work and softmax owe nothing here."""
+    """What the operator owes to its main op; what is fused with it owes nothing here."""
     match compiled.operator.main:
         case Gemm() as op:
             return _of_projection(plan, op)
@@ -79,6 +107,12 @@ def owed(plan: Plan, compiled: Compiled) -> Owed:
             return Owed(bytes_read=Fraction(held if op.phase == "decode" else 0))
         case Norm() as op:
             return Owed(Fraction(op.rows * op.width), op.rows * op.width)
+        case Softmax() as op:
+            return Owed(Fraction(op.rows * op.columns), op.rows * op.columns)
+        case Elementwise() as op:
+            return Owed(Fraction(2 * op.elements), op.elements)
+        case Activation() as op:
+            return Owed(Fraction(op.elements), op.elements)
         case _:
             return Owed()
 
