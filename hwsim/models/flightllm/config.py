@@ -49,12 +49,34 @@ class CoreConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name in ("mm_rows", "mm_columns", "mv_columns"):
+        for name in ("mm_rows", "mv_columns"):
             if getattr(self, name) % self.k_lanes:
                 raise ValueError(
                     f"{name} must be a multiple of k_lanes = {self.k_lanes}, "
                     f"got {getattr(self, name)}"
                 )
+        if self.mm_columns != self.k_lanes:
+            raise ValueError(
+                f"mm_columns must be k_lanes = {self.k_lanes}, the columns of a stored block, "
+                f"got {self.mm_columns}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lanes_do_a_block_of_k_in_whole_cycles(self) -> Self:
+        blocks = {
+            "mm_lanes": ("mm_rows x mm_columns", self.mm_rows * self.mm_columns),
+            "mv_lanes": ("mv_columns", self.mv_columns),
+        }
+        for name, (shape, size) in blocks.items():
+            macs, lanes = size * self.k_lanes, getattr(self, name)
+            if macs % lanes:
+                raise ValueError(f"{name} must divide {shape} x k_lanes = {macs}, got {lanes}")
+        if self.mv_lanes > self.mm_lanes:
+            raise ValueError(
+                f"mv_lanes must be at most mm_lanes = {self.mm_lanes}, the multipliers of both, "
+                f"got {self.mv_lanes}"
+            )
         return self
 
 

@@ -31,6 +31,7 @@ LD, ST, MM, MV, MISC, SYS = Opcode
 
 TILE_BYTES = 8 * 1024
 SQUARE = Linear(rows=0, k=4096, n=4096)
+SLOW = ("core.mm_lanes=64", "core.mv_lanes=64")
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +221,7 @@ def test_loads_of_a_matrix_product_run_ahead_by_the_tiles_the_b_buffer_holds(
     config: Config, execute: Execute, encoded: Encoded
 ) -> None:
     for depth, tiles in ((2048, 1), (4096, 2)):
-        cfg = config(f"buffers.b_depth={depth}", f"buffers.b_tiles={tiles}", "core.mm_lanes=64")
+        cfg = config(f"buffers.b_depth={depth}", f"buffers.b_tiles={tiles}", *SLOW)
         op = Linear(rows=128, k=4096, n=256)
         times = execute(cfg, encoded(linear_mm(cfg, op)))
         assert run_ahead(times, MM) == tiles
@@ -262,14 +263,14 @@ def test_a_load_that_is_not_held_back_but_comes_late_is_no_overrun(
     config: Config, execute: Execute, encoded: Encoded
 ) -> None:
     """What counts is the time, not the token."""
-    cfg = config("core.mv_lanes=1048576")
+    cfg = config("core.mv_lanes=8192", "core.mm_lanes=8192")
     assert execute(cfg, encoded(unheld(linear_mv(cfg, SQUARE), 5))).overrun_bytes == 0
 
 
 def test_an_overrun_of_the_b_buffer_is_named(
     config: Config, execute: Execute, encoded: Encoded
 ) -> None:
-    cfg = config("core.mm_lanes=64")
+    cfg = config(*SLOW)
     block = linear_mm(cfg, Linear(rows=128, k=4096, n=256))
     with pytest.raises(ProtocolError, match=r"^buffer B: instruction \d+ of the segment \(LD\) "):
         execute(cfg, encoded(unheld(block, 3)))
@@ -324,7 +325,7 @@ def test_a_load_overruns_whatever_row_a_running_product_reads(
     length: int,
     overrun: int,
 ) -> None:
-    cfg = config("core.mv_lanes=64", "core.mm_lanes=64")
+    cfg = config(*SLOW)
     words = encoded(reloaded(unit, buffer, read, bank, length))
     assert execute(cfg, words, held_back=False).overrun_bytes == overrun
     if overrun:

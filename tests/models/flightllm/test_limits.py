@@ -117,7 +117,7 @@ def test_more_core_channels_than_the_memory_has_are_refused(config: Config) -> N
         config("cores=5")
 
 
-@pytest.mark.parametrize("name", ["mm_rows=120", "mm_columns=24", "mv_columns=500"])
+@pytest.mark.parametrize("name", ["mm_rows=120", "mv_columns=500"])
 def test_a_parallelism_that_is_no_multiple_of_the_lanes_is_refused(
     config: Config, name: str
 ) -> None:
@@ -125,6 +125,45 @@ def test_a_parallelism_that_is_no_multiple_of_the_lanes_is_refused(
     message = f"{key} must be a multiple of k_lanes = 16, got {value}"
     with pytest.raises(ConfigError, match=re.escape(message)):
         config(f"core.{name}")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["mm_columns=32"],
+            "mm_columns must be k_lanes = 16, the columns of a stored block, got 32",
+        ),
+        (
+            ["mm_lanes=3000"],
+            "mm_lanes must divide mm_rows x mm_columns x k_lanes = 32768, got 3000",
+        ),
+        (
+            ["mm_rows=16", "mm_lanes=8192"],
+            "mm_lanes must divide mm_rows x mm_columns x k_lanes = 4096, got 8192",
+        ),
+        (["mv_lanes=1000"], "mv_lanes must divide mv_columns x k_lanes = 8192, got 1000"),
+        (
+            ["mm_lanes=512"],
+            "mv_lanes must be at most mm_lanes = 512, the multipliers of both, got 1024",
+        ),
+    ],
+)
+def test_lanes_that_do_no_whole_block_of_k_are_refused(
+    config: Config, words: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"{re.escape(message)}$"):
+        config(*(f"core.{word}" for word in words))
+
+
+def test_weights_of_density_0_are_neither_loaded_nor_multiplied(run: Run, small: str) -> None:
+    nothing = ("machine.weights.default_density=0", "machine.weights.density.q_proj=0",
+               "machine.weights.density.k_proj=0")  # fmt: skip
+    step = ("workload.phase=decode_step", "workload.kv_length=16")
+    found = run("u280", small, *step, *nothing).metrics
+    attention = 2 * 4 * (8 + 1) * 512 * 16  # layers, heads, blocks of K of both products
+    assert found["executed_macs"].value == attention
+    assert found["bytes_read"].value < 10**6 < run("u280", small, *step).metrics["bytes_read"].value
 
 
 def test_a_density_beyond_one_is_refused(config: Config) -> None:
