@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from hwsim.errors import HwsimError
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -32,13 +34,27 @@ READER_LEFT = 141
 
 
 def print_text(text: str) -> None:
-    """Write to standard output; when its reader has gone, end quietly, as ``cat`` does."""
+    """Write to standard output; when its reader has gone, end quietly, as ``cat`` does.
+
+    Raises
+    ------
+    HwsimError
+        Standard output is a file on a full disk, or can't be written for another reason.
+    """
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         raise typer.Exit(READER_LEFT) from None
+    except OSError as error:
+        _discard_output()
+        raise HwsimError(f"standard output can't be written: {error.strerror}") from None
+
+
+def _discard_output() -> None:
+    """Let what is still buffered go nowhere, so that leaving doesn't try to write it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def json_text(data: Any) -> str:

@@ -249,6 +249,21 @@ def test_an_interrupt_while_modules_load_is_one_line(module: str) -> None:
     assert (found.returncode, found.stderr) == (130, "hwsim: interrupted\n")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk is always full here")
+@pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["--version"]])
+def test_a_full_disk_under_standard_output_is_one_line(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(
+            [sys.executable, "-m", "hwsim", *words],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    message = "hwsim: standard output can't be written: No space left on device\n"
+    assert (found.returncode, found.stderr) == (2, message)
+
+
 def test_a_reader_that_leaves_ends_it_quietly() -> None:
     command = [sys.executable, "-m", "hwsim", "list"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
