@@ -9,7 +9,18 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["replaced_file", "replaced_folder"]
+__all__ = ["check_writable", "replaced_file", "replaced_folder"]
+
+
+def check_writable(folder: Path) -> None:
+    """Raise ``OSError`` if nothing can be written below ``folder``, which need not exist yet.
+
+    It is tried, in the nearest folder that exists: what permissions say doesn't hold everywhere.
+    """
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    probe = _sibling(nearest / "probe", "new")
+    probe.mkdir()
+    probe.rmdir()
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import typer
 
 from hwsim.cli.options import JsonOption, OutOption
 from hwsim.cli.terminal import json_text, print_json, print_note, print_table, progress
+from hwsim.errors import HwsimError
 
 if TYPE_CHECKING:
     from hwsim.validate import Validation
@@ -32,6 +33,8 @@ def validate(
     """
     from hwsim.validate import validate as simulate_claims
 
+    if out is not None:
+        _check(out)
     with progress("validate") as show:
         found = simulate_claims(systems or (), show)
     if out is not None:
@@ -44,6 +47,16 @@ def validate(
         print_note(failure)
     if found.failures:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _check(folder: Path) -> None:
+    """Refuse, before minutes of simulation, a folder that can't be written."""
+    from hwsim.replace import check_writable
+
+    try:
+        check_writable(folder)
+    except OSError as error:
+        raise HwsimError(f"{folder}: can't be written: {error.strerror}") from None
 
 
 def _write(found: Validation, folder: Path) -> None:
