@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from hwsim.config import (
     apply_overrides,
     build,
     config_sha256,
+    input_sha256,
     load_machine_file,
     machine_names,
     parameter_table,
@@ -113,6 +114,8 @@ class Result:
     """Every value of the workload's scenario; none of a trace."""
     overrides: Sequence[str] = ()
     """The ``--set`` words of this run, as given."""
+    input_sha256: Mapping[str, str] = field(default_factory=dict)
+    """Digest of each file that the machine's config names, by the key that names it."""
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``metrics.json``."""
@@ -171,6 +174,7 @@ def simulate(
         parameters=parameter_table(built.config, built.raw),
         scenario=_scenario(work),
         overrides=tuple(overrides),
+        input_sha256=input_sha256(built.config),
     )
 
 

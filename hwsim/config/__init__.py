@@ -5,7 +5,7 @@ Every error names the file, the dotted key, the rule and the value, and all of a
 
 from __future__ import annotations
 
-from hwsim.config.base import Config, config_sha256
+from hwsim.config.base import Config, config_sha256, input_sha256
 from hwsim.config.build import build
 from hwsim.config.fields import (
     MAX_INT,
@@ -47,6 +47,7 @@ __all__ = [
     "apply_overrides",
     "build",
     "config_sha256",
+    "input_sha256",
     "load_machine_file",
     "machine_names",
     "parameter_table",

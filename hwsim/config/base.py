@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 
 from hwsim.config.schema import conform, fields_of
 
-__all__ = ["Config", "config_sha256"]
+__all__ = ["Config", "config_sha256", "input_sha256"]
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -53,9 +54,9 @@ class Config(BaseModel, metaclass=_ConfigMeta):
     )
 
     @property
-    def input_files(self) -> tuple[str, ...]:
-        """Files that the config names and whose content is part of it."""
-        return ()
+    def input_files(self) -> Mapping[str, str]:
+        """Files whose content is part of the config, by the dotted key that names each."""
+        return {}
 
     @field_validator("*", mode="before")
     @classmethod
@@ -72,7 +73,16 @@ def config_sha256(config: Config) -> str:
     values = config.model_dump(mode="json")
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     digest = hashlib.sha256(text.encode())
-    for name in config.input_files:
+    for name in config.input_files.values():
         with contextlib.suppress(OSError):
             digest.update(Path(name).read_bytes())
     return digest.hexdigest()
+
+
+def input_sha256(config: Config) -> dict[str, str]:
+    """Digest of each input file by the key that names it; a file that can't be read has none."""
+    digests = {}
+    for key, name in config.input_files.items():
+        with contextlib.suppress(OSError):
+            digests[key] = hashlib.sha256(Path(name).read_bytes()).hexdigest()
+    return digests

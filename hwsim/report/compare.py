@@ -12,6 +12,7 @@ from hwsim.report.text import measure
 __all__ = ["compare_notes", "compare_runs", "compare_settings"]
 
 ABSENT = "-"
+DIGEST_SHOWN = 16
 
 
 def compare_runs(folders: Sequence[Path]) -> TableData:
@@ -36,7 +37,8 @@ def compare_runs(folders: Sequence[Path]) -> TableData:
 def compare_settings(folders: Sequence[Path]) -> TableData:
     """What the runs were given and that differs: names, values of the workload, of the machine.
 
-    Values have the path that ``--set`` takes. Raises as :func:`compare_runs` does.
+    Values have the path that ``--set`` takes; a file that a value names counts
+    by its content too. Raises as :func:`compare_runs` does.
     """
     runs = [dict(_given(load_run(folder))) for folder in folders]
     keys = dict.fromkeys(key for run in runs for key in run)
@@ -51,8 +53,9 @@ def compare_notes(folders: Sequence[Path]) -> list[str]:
     others = [title for title, digest in zip(titles, digests, strict=True) if digest != digests[0]]
     if not others:
         return []
-    who = f"Not the same work as {titles[0]}: {', '.join(others)}"
-    return [f"{who} (workload_sha256 differs). These ratios are not of the machine alone."]
+    who = f"Not the workload of {titles[0]}: {', '.join(others)} (workload_sha256 differs)"
+    unless = "Unless a trace file holds the same ops, which its digest doesn't tell"
+    return [f"{who}. {unless}, these ratios are not of the machine alone."]
 
 
 def _given(run: SavedRun) -> Iterator[tuple[str, str]]:
@@ -62,6 +65,8 @@ def _given(run: SavedRun) -> Iterator[tuple[str, str]]:
     yield "machine", run.measured.machine
     for setting in run.described.settings:
         yield f"machine.{setting.key}", setting.value
+        if digest := run.described.input_sha256.get(setting.key):
+            yield f"machine.{setting.key} (content)", f"sha256 {digest[:DIGEST_SHOWN]}"
 
 
 def _by_owner(keys: Iterable[str]) -> list[str]:

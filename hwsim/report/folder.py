@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwsim.errors import ConfigError, InvariantError, Problem
 from hwsim.outcome import Outcome, TableData
-from hwsim.replace import replaced_file, replaced_folder
+from hwsim.replace import check_writable, replaced_file, replaced_folder
 from hwsim.report import saved
 from hwsim.report.check import STALL_COLUMNS, check_ops, check_stalls, stall_rows
 from hwsim.report.ops import slowest, write_ops
@@ -100,6 +100,8 @@ def _why_not(folder: Path) -> str:
         parent = nearest.parent if nearest == folder else nearest
         if not os.access(parent, os.W_OK | os.X_OK):
             return f"can't be written: {parent} is read-only for this user"
+        with _disk_errors(folder):
+            check_writable(parent)
         if nearest != folder:
             return ""
         if Path.cwd().is_relative_to(folder.resolve()) or folder.is_mount():
@@ -169,6 +171,7 @@ def _write_data(result: Result, folder: Path) -> None:
         ops=totals.count,
         slowest_ops=slowest(totals.groups(), SLOWEST_OPS),
         scenario=_settings(result.scenario),
+        input_sha256=dict(result.input_sha256),
     )
     _write_json(folder / saved.RUN, saved.adapter(RunFile).dump_python(described, mode="json"))
     _write_timeline(result, outcome, folder)

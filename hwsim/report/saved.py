@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -94,6 +94,8 @@ class RunFile:
     """The groups of ops that took the most cycles; then all others as one, and all fused ones."""
     scenario: Sequence[Setting] = ()
     """The workload's values; none of a trace, and of a run from before they were kept."""
+    input_sha256: Mapping[str, str] = field(default_factory=dict)
+    """Digest of the file that a key of the machine's config names."""
 
 
 @dataclass(frozen=True)

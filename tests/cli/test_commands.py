@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -103,8 +104,23 @@ def test_compare_tells_different_workloads(hwsim: Callable[..., Any], machine: s
     assert (done.code, done.err) == (0, "")
     setting = next(line for line in done.out.splitlines() if "prompt_tokens" in line)
     assert setting.split() == ["workload.prompt_tokens", "128", "64"]
-    assert "Note: Not the same work as one: two (workload_sha256 differs)." in done.out
+    assert "Note: Not the workload of one: two (workload_sha256 differs)." in done.out
     assert "No setting differs." in hwsim("compare", "one", "one/").out
+
+
+def test_compare_tells_a_file_that_changed_under_its_name(
+    hwsim: Callable[..., Any], toy: Any, machine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = property(lambda _: {"cycles_per_op": "cycles.npz"})
+    monkeypatch.setattr(toy.ToyConfig, "input_files", named)
+    for folder in ("one", "two"):
+        Path("cycles.npz").write_text(folder)
+        hwsim("run", machine, WORKLOAD, *STEP, "--out", folder)
+    out = hwsim("compare", "one", "two").out
+    setting = next(line for line in out.splitlines() if "cycles_per_op" in line)
+    digests = [hashlib.sha256(text).hexdigest()[:16] for text in (b"one", b"two")]
+    words = ["machine.cycles_per_op", "(content)", "sha256", digests[0], "sha256", digests[1]]
+    assert setting.split() == words
 
 
 @pytest.mark.usefixtures("toy")
@@ -241,6 +257,19 @@ def test_validate_passes_when_all_is_as_recorded(
     assert (claim["system"], claim["status"], claim["simulated"]) == ("toy", "hit", 3e-7)
     assert json.loads(Path("deep/here/validation.json").read_text()) == json.loads(done.out)
     assert "| toy | Latency |" in Path("deep/here/validation.md").read_text()
+
+
+def test_validate_refuses_a_folder_it_cannot_write_before_it_simulates(
+    hwsim: Callable[..., Any], toy_paper: Callable[[float], None], toy: Any
+) -> None:
+    toy_paper(0.05)
+    toy.simulate = pytest.fail
+    Path("file").touch()
+    for out in ("file", "file/below"):
+        done = hwsim("validate", "--out", out)
+        assert (done.code, done.out) == (2, "")
+        assert done.err == f"hwsim: {out}: can't be written: Not a directory\n"
+    assert Path("file").is_file()
 
 
 def test_validate_fails_when_a_status_is_not_the_recorded_one(

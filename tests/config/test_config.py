@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import pickle
 from collections.abc import Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pytest
@@ -28,6 +30,7 @@ from hwsim.config import (
     Watts,
     build,
     config_sha256,
+    input_sha256,
     quantity,
 )
 from hwsim.errors import ConfigError, Problem
@@ -376,6 +379,27 @@ def test_the_digest_depends_on_values_only() -> None:
     assert digest(density={"a": 0.1, "b": 0.2}) == digest(density={"b": 0.2, "a": 0.1})
     assert len({digest(), digest(cores=2), digest(clock="226 MHz"), digest(density={"a": 1})}) == 4
     assert len(digest()) == 64
+
+
+class Mapped(Config):
+    """A config with a file."""
+
+    path: str
+
+    @property
+    def input_files(self) -> dict[str, str]:
+        return {"path": self.path}
+
+
+def test_an_input_file_counts_by_its_content(tmp_path: Path) -> None:
+    config = Mapped(path=str(tmp_path / "map"))
+    missing = config_sha256(config)
+    assert input_sha256(config) == {}
+    (tmp_path / "map").write_bytes(b"one")
+    one = config_sha256(config)
+    assert input_sha256(config) == {"path": hashlib.sha256(b"one").hexdigest()}
+    (tmp_path / "map").write_bytes(b"two")
+    assert len({missing, one, config_sha256(config)}) == 3
 
 
 @given(

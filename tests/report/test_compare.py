@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hwsim.config import Parameter
 from hwsim.errors import ConfigError
 from hwsim.report import compare_notes, compare_runs, compare_settings, write_run
 from hwsim.run import Result
@@ -84,16 +85,32 @@ def test_runs_of_different_work_are_told_with_what_differs(
     ]
     assert compare_notes(folders) == [
         (
-            "Not the same work as base: longer (workload_sha256 differs). "
-            "These ratios are not of the machine alone."
+            "Not the workload of base: longer (workload_sha256 differs). "
+            "Unless a trace file holds the same ops, which its digest doesn't tell, "
+            "these ratios are not of the machine alone."
         )
+    ]
+
+
+def test_a_file_of_another_content_differs_under_the_same_name(
+    result: Result, tmp_path: Path
+) -> None:
+    named = replace(
+        result, parameters=[*result.parameters, Parameter("map", "map.npz", "override", "--set")]
+    )
+    runs = [replace(named, input_sha256={"map": digit * 64}) for digit in "aab"]
+    one, same, other = (write_run(run, tmp_path / str(n)) for n, run in enumerate(runs))
+
+    assert list(compare_settings([one, same]).rows) == []
+    assert list(compare_settings([one, other]).rows) == [
+        ("machine.map (content)", f"sha256 {'a' * 16}", f"sha256 {'b' * 16}")
     ]
 
 
 def test_a_run_from_before_scenarios_were_kept_compares_too(folders: list[Path]) -> None:
     path = folders[0] / "run.json"
     data = json.loads(path.read_text())
-    del data["scenario"]
+    del data["scenario"], data["input_sha256"]
     path.write_text(json.dumps(data))
 
     assert ("workload.kv_length", "-", "128") in compare_settings(folders).rows

@@ -283,6 +283,19 @@ def test_a_name_the_disk_refuses_is_one_message(result: Result, tmp_path: Path) 
     assert str(caught.value) == f"{folder}: can't be used: File name too long"
 
 
+def test_a_folder_that_refuses_though_permissions_do_not_is_known_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(ConfigError) as caught:
+        check_run_folder(tmp_path / "deep" / "run")
+    message = f"{tmp_path / 'deep' / 'run'}: can't be written: Read-only file system"
+    assert str(caught.value) == message
+
+
 def test_a_full_disk_is_one_message_and_leaves_nothing(result: Result, tmp_path: Path) -> None:
     full = OSError(28, "No space left on device")
 

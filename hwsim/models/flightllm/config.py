@@ -5,6 +5,7 @@ Ref: FlightLLM, FPGA'24, arXiv 2401.03868; the published values are in ``arch_co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import ClassVar, Literal, Self
 
@@ -273,11 +274,14 @@ class FlightLLMConfig(Config):
         return ceil_div(self.max_tokens, self.buckets.prefill) * self.buckets.prefill
 
     @property
-    def input_files(self) -> tuple[str, ...]:
-        """Files whose content is part of the machine."""
+    def input_files(self) -> Mapping[str, str]:
+        """Files whose content is part of the machine, by the key that names each."""
         mask = self.attention.mask
-        files = (None if mask in ("published", "causal") else mask, self.weights.density_map)
-        return tuple(file for file in files if file is not None)
+        files = {
+            "attention.mask": None if mask in ("published", "causal") else mask,
+            "weights.density_map": self.weights.density_map,
+        }
+        return {key: file for key, file in files.items() if file is not None}
 
     @property
     def geometry(self) -> CoreGeometry:
