@@ -159,8 +159,8 @@ _PLAIN: Final = {
     bool: Rule(bool, "must be true or false", lambda value: isinstance(value, bool)),
     str: Rule(
         str,
-        "must be a text that is not empty",
-        lambda value: isinstance(value, str) and value != "",
+        "must be a text that is not empty, of printable characters",
+        lambda value: isinstance(value, str) and value != "" and value.isprintable(),
     ),
 }
 

@@ -18,12 +18,14 @@ def hints_of(kind: str) -> st.SearchStrategy[dict[str, Any]]:
         list: st.lists(st.integers(0, 99)).map(tuple),
     }
 
+    printable = st.text(min_size=1).filter(str.isprintable)
+
     def sample(name: str) -> st.SearchStrategy[Any]:
         rule = columns(kind)[name].rule
         if rule.python is not str:
             return samples[rule.python] | (st.none() if rule.nullable else st.nothing())
         words = rule.text.removeprefix("must be one of ").split(", ")
-        return st.sampled_from(words) if "one of" in rule.text else st.text(min_size=1)
+        return st.sampled_from(words) if "one of" in rule.text else printable
 
     return st.fixed_dictionaries({name: sample(name) for name in columns(kind)})
 

@@ -185,7 +185,14 @@ GEMM_FIELDS = ", ".join(columns("Gemm"))
         ({**GEMM, "m": 2**63}, f"Gemm.m must be an integer from 1 to 2**62, got {2**63}"),
         ({**GEMM, "bias": 1}, "Gemm.bias must be true or false, got 1"),
         ({**GEMM, "density": 1.5}, "Gemm.density must be a number from 0 to 1, got 1.5"),
-        ({**GEMM, "name": ""}, "Gemm.name must be a text that is not empty, got ''"),
+        (
+            {**GEMM, "name": ""},
+            "Gemm.name must be a text that is not empty, of printable characters, got ''",
+        ),
+        (
+            {**GEMM, "role": "a\x1b[2Jb"},
+            "Gemm.role must be a text that is not empty, of printable characters, got 'a\\x1b[2Jb'",
+        ),
         ({**GEMM, "phase": "prefil"}, "Gemm.phase must be one of prefill, decode, got 'prefil'"),
         (
             {**GEMM, "layer": -1},
