@@ -28,6 +28,7 @@ from hwsim.config import (
     config_sha256,
     input_sha256,
     load_machine_file,
+    locate_files,
     machine_names,
     parameter_table,
     parse_overrides,
@@ -194,7 +195,7 @@ def load_machine(name: str, overrides: Sequence[tuple[str, str]] = ()) -> Machin
     raw = load_machine_file(name)
     entry = _system_of(raw)
     config_class = entry.config_class()
-    raw = apply_overrides(raw, config_class, overrides)
+    raw = apply_overrides(locate_files(raw, config_class), config_class, overrides)
     shown = name if name in machine_names() else Path(name).stem
     return Machine(shown, entry, build(config_class, raw), raw)
 

@@ -156,3 +156,31 @@ def test_the_commit_is_that_of_the_source_tree(tmp_path: Path, monkeypatch: Any)
     run.git_commit.cache_clear()
     assert run.git_commit() == f"{commit}-dirty"
     run.git_commit.cache_clear()
+
+
+def test_files_are_relative_to_the_machine_file_and_those_of_overrides_to_the_current_folder(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lab").mkdir()
+    text = 'extends = "flightllm/u280"\nattention.mask = "m.npz"\nweights.density_map = "d.npz"\n'
+    Path("lab/mine.toml").write_text(text)
+
+    given = run.load_machine("lab/mine.toml", [("weights.density_map", "d.npz")])
+    assert given.config.input_files == {
+        "attention.mask": "lab/m.npz",
+        "weights.density_map": "d.npz",
+    }
+    assert run.load_machine("flightllm/u280").config.input_files == {}
+
+
+def test_the_digest_of_a_machine_is_that_of_its_files_content_wherever_it_is_run(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    Path(tmp_path, "mine.toml").write_text('extends = "flightllm/u280"\nattention.mask = "m.npz"\n')
+    Path(tmp_path, "m.npz").write_bytes(b"one")
+    there = run.load_machine(str(tmp_path / "mine.toml")).sha256
+    monkeypatch.chdir(tmp_path)
+    assert run.load_machine("mine.toml").sha256 == there
+    Path("m.npz").write_bytes(b"two")
+    assert run.load_machine("mine.toml").sha256 != there

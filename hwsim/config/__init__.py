@@ -23,7 +23,7 @@ from hwsim.config.fields import (
     quantity,
 )
 from hwsim.config.files import RawConfig, read_text, read_toml
-from hwsim.config.machines import load_machine_file, machine_names
+from hwsim.config.machines import load_machine_file, locate_files, machine_names
 from hwsim.config.overrides import apply_overrides, parse_overrides
 from hwsim.config.paths import shipped
 from hwsim.config.provenance import Parameter, parameter_table, take_provenance
@@ -49,6 +49,7 @@ __all__ = [
     "config_sha256",
     "input_sha256",
     "load_machine_file",
+    "locate_files",
     "machine_names",
     "parameter_table",
     "parse_overrides",

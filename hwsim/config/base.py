@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
+import operator
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
@@ -53,10 +56,18 @@ class Config(BaseModel, metaclass=_ConfigMeta):
         frozen=True, strict=True, extra="forbid", validate_default=True, allow_inf_nan=False
     )
 
+    file_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Dotted keys whose value names a file, each with the words that name none."""
+
     @property
-    def input_files(self) -> Mapping[str, str]:
+    def input_files(self) -> dict[str, str]:
         """Files whose content is part of the config, by the dotted key that names each."""
-        return {}
+        named = {key: attrgetter(key)(self) for key in self.file_keys}
+        return {
+            key: name
+            for key, name in named.items()
+            if name is not None and name not in self.file_keys[key]
+        }
 
     @field_validator("*", mode="before")
     @classmethod
@@ -66,17 +77,16 @@ class Config(BaseModel, metaclass=_ConfigMeta):
 
 
 def config_sha256(config: Config) -> str:
-    """Digest of every value, defaults included, and of what its input files hold.
+    """Digest of every value, defaults included, where a file's content stands for its name.
 
     The same on any machine and in any key order; a file that can't be read counts by its name.
     """
     values = config.model_dump(mode="json")
+    for key, digest in input_sha256(config).items():
+        *tables, last = key.split(".")
+        functools.reduce(operator.getitem, tables, values)[last] = {"sha256": digest}
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    digest = hashlib.sha256(text.encode())
-    for name in config.input_files.values():
-        with contextlib.suppress(OSError):
-            digest.update(Path(name).read_bytes())
-    return digest.hexdigest()
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def input_sha256(config: Config) -> dict[str, str]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
+import functools
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hwsim.config.base import Config
 from hwsim.config.files import RawConfig, read_toml
 from hwsim.config.keys import covering, join_key, leaves
 from hwsim.config.paths import shipped
 from hwsim.config.provenance import take_provenance, unknown_entries
 from hwsim.errors import ConfigError, Problem
 
-__all__ = ["load_machine_file", "machine_names"]
+__all__ = ["load_machine_file", "locate_files", "machine_names"]
 
 
 def machine_names(system: str | None = None) -> tuple[str, ...]:
@@ -39,6 +42,25 @@ def load_machine_file(machine: str | os.PathLike[str]) -> RawConfig:
         missing = Problem(raw.where, "system", "must be given: the system this machine is of")
         raise ConfigError([missing, *raw.problems])
     return raw
+
+
+def locate_files(raw: RawConfig, cls: type[Config]) -> RawConfig:
+    """``raw`` with the files it names, if relative, below the folder of the file that says so."""
+    data = copy.deepcopy(raw.data)
+    for key, words in cls.file_keys.items():
+        *tables, last = key.split(".")
+        table = functools.reduce(_table, tables, data)
+        name = table.get(last)
+        if isinstance(name, str) and name and name not in words:
+            given_in = covering(raw.origins, (*tables, last)) or raw.where
+            table[last] = str(Path(given_in).parent / name)
+    return replace(raw, data=data)
+
+
+def _table(data: dict[str, Any], key: str) -> dict[str, Any]:
+    """The table under ``key``; an empty one where there is none."""
+    found = data.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True)

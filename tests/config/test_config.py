@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pytest
 from hypothesis import given
@@ -384,11 +384,9 @@ def test_the_digest_depends_on_values_only() -> None:
 class Mapped(Config):
     """A config with a file."""
 
-    path: str
+    file_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {"path": ("no file",)}
 
-    @property
-    def input_files(self) -> dict[str, str]:
-        return {"path": self.path}
+    path: str
 
 
 def test_an_input_file_counts_by_its_content(tmp_path: Path) -> None:
@@ -400,6 +398,9 @@ def test_an_input_file_counts_by_its_content(tmp_path: Path) -> None:
     assert input_sha256(config) == {"path": hashlib.sha256(b"one").hexdigest()}
     (tmp_path / "map").write_bytes(b"two")
     assert len({missing, one, config_sha256(config)}) == 3
+    (tmp_path / "copy").write_bytes(b"one")
+    assert config_sha256(Mapped(path=str(tmp_path / "copy"))) == one
+    assert Mapped(path="no file").input_files == {}
 
 
 @given(

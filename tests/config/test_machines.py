@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,6 +16,7 @@ from hwsim.config import (
     RawConfig,
     build,
     load_machine_file,
+    locate_files,
     machine_names,
     parameter_table,
     paths,
@@ -47,6 +49,12 @@ class Hbm(Config):
 class Machine(Config):
     clock: Hertz
     hbm: Hbm
+
+
+class Mapped(Config):
+    """A machine that names two files."""
+
+    file_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {"table.map": ("none",), "mask": ()}
 
 
 Write = Callable[[str, str], Path]
@@ -264,3 +272,18 @@ def test_a_machine_is_of_the_system_it_extends(write: Write) -> None:
     assert refusals("b.toml") == [
         "b.toml: system must be that of the machine it extends, 'toy', got 'other'"
     ]
+
+
+def test_a_file_is_below_the_folder_of_the_machine_file_that_names_it(write: Write) -> None:
+    write("lab/base.toml", 'system = "toy"\nmask = "m.npz"\n[table]\nmap = "maps/d.npz"\n')
+    write("mine.toml", 'extends = "lab/base.toml"\nmask = "own.npz"\n')
+    write("lab/word.toml", 'system = "toy"\nmask = "/m.npz"\n[table]\nmap = "none"\n')
+    write("lab/wrong.toml", 'system = "toy"\nmask = ""\ntable = 3\n')
+
+    def located(machine: str) -> dict[str, Any]:
+        return locate_files(load_machine_file(machine), Mapped).data
+
+    assert located("lab/base.toml") == {"mask": "lab/m.npz", "table": {"map": "lab/maps/d.npz"}}
+    assert located("mine.toml") == {"mask": "own.npz", "table": {"map": "lab/maps/d.npz"}}
+    assert located("lab/word.toml") == {"mask": "/m.npz", "table": {"map": "none"}}
+    assert located("lab/wrong.toml") == {"mask": "", "table": 3}

@@ -191,6 +191,11 @@ class FlightLLMConfig(Config):
     without the mechanism would do. ``fidelity`` is ``lumped`` (the authors' abstraction).
     """
 
+    file_keys: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "attention.mask": ("published", "causal"),
+        "weights.density_map": (),
+    }
+
     clock: Hertz
     cores: int = Field(ge=1, le=64)
     max_tokens: int = Field(ge=16, le=32768)
@@ -272,16 +277,6 @@ class FlightLLMConfig(Config):
     def longest_program(self) -> int:
         """The longest length a prefill program is made for: the last bucket may reach beyond."""
         return ceil_div(self.max_tokens, self.buckets.prefill) * self.buckets.prefill
-
-    @property
-    def input_files(self) -> Mapping[str, str]:
-        """Files whose content is part of the machine, by the key that names each."""
-        mask = self.attention.mask
-        files = {
-            "attention.mask": None if mask in ("published", "causal") else mask,
-            "weights.density_map": self.weights.density_map,
-        }
-        return {key: file for key, file in files.items() if file is not None}
 
     @property
     def geometry(self) -> CoreGeometry:
