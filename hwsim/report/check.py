@@ -1,4 +1,4 @@
-"""``stalls.csv`` and ``ops.csv`` of a saved run, held to what its JSON files say of them."""
+"""``stalls.csv``, ``ops.csv`` and the tables of a saved run, held to what its JSON files say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hwsim.report import saved
 from hwsim.report.ops import OPS_COLUMNS
 from hwsim.report.saved import SavedRun
 
-__all__ = ["STALL_COLUMNS", "check_ops", "check_stalls", "stall_rows"]
+__all__ = ["STALL_COLUMNS", "check_ops", "check_stalls", "check_tables", "stall_rows"]
 
 STALL_COLUMNS = ("component", "busy", "starved", "blocked", "idle", "total")
 COUNTS = slice(OPS_COLUMNS.index("start_cycle"), OPS_COLUMNS.index("bound_by"))
@@ -38,6 +38,14 @@ def check_stalls(run: SavedRun) -> None:
         if list(row) != right:
             rule = f"must be {','.join(right)!r}, as {saved.METRICS} has it"
             raise ConfigError([Problem(str(path), f"line {number}", rule, ",".join(row))])
+
+
+def check_tables(run: SavedRun) -> None:
+    """Raise :class:`ConfigError` unless each table has as many rows as ``run.json`` says."""
+    for name, expected in run.described.table_rows.items():
+        if name in run.tables:
+            path = run.folder / "tables" / f"{name}.csv"
+            _check_count(path, len(run.tables[name].rows), expected, saved.RUN)
 
 
 def check_ops(run: SavedRun) -> None:

@@ -16,7 +16,7 @@ from hwsim.errors import ConfigError, InvariantError, Problem
 from hwsim.outcome import Outcome, TableData
 from hwsim.replace import check_writable, replaced_file, replaced_folder
 from hwsim.report import saved
-from hwsim.report.check import STALL_COLUMNS, check_ops, check_stalls, stall_rows
+from hwsim.report.check import STALL_COLUMNS, check_ops, check_stalls, check_tables, stall_rows
 from hwsim.report.ops import slowest, write_ops
 from hwsim.report.saved import RunFile, SavedRun, Setting, load_run
 
@@ -85,6 +85,7 @@ def rebuild_report(folder: Path) -> Path:
     """
     run = load_run(folder)
     check_stalls(run)
+    check_tables(run)
     check_ops(run)
     with _disk_errors(folder):
         return _write_report(run)
@@ -168,6 +169,7 @@ def _write_data(result: Result, folder: Path) -> None:
         settings=_settings(result.parameters),
         figures=list(outcome.figures),
         tables=list(outcome.tables),
+        table_rows={name: len(table.rows) for name, table in outcome.tables.items()},
         ops=totals.count,
         slowest_ops=slowest(totals.groups(), SLOWEST_OPS),
         scenario=_settings(result.scenario),

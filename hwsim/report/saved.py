@@ -96,6 +96,8 @@ class RunFile:
     """The workload's values; none of a trace, and of a run from before they were kept."""
     input_sha256: Mapping[str, str] = field(default_factory=dict)
     """Digest of the file that a key of the machine's config names."""
+    table_rows: Mapping[str, int] = field(default_factory=dict)
+    """Rows of each table; none of a run from before they were counted."""
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,11 @@ OP = b"0,op,Gemm,decode,0,0,90,90,64,8,512,memory\n"
             b"garbage",
             f"must begin with the header {OPS.decode().strip()!r}, got 'garbage'",
         ),
+        (
+            "tables/mix.csv",
+            b"unit,count\nLD,89554\n",
+            "must have 2 rows below its header, as run.json says, got 1",
+        ),
         ("ops.csv", OPS, "must have 4 rows below its header, as run.json says, got 0"),
         ("ops.csv", OPS + OP + b"1,op\n", "row 2 must have 12 cells, as the header has, got 2"),
         (
@@ -172,7 +177,7 @@ OP = b"0,op,Gemm,decode,0,0,90,90,64,8,512,memory\n"
         ("ops.csv", OPS + OP.replace(b"op", b'"op"x'), "must be CSV: ',' expected after '\"'"),
     ],
 )
-def test_accounts_and_ops_are_held_to_the_run(
+def test_accounts_tables_and_ops_are_held_to_the_run(
     folder: Path, name: str, content: bytes, problem: str
 ) -> None:
     (folder / name).write_bytes(content)
@@ -186,6 +191,12 @@ def test_binary_in_place_of_ops(folder: Path) -> None:
     (folder / "ops.csv").write_bytes(bytes(range(256)))
 
     assert _message(folder).startswith(f"{folder / 'ops.csv'}: must be CSV: ")
+
+
+def test_a_run_from_before_table_rows_were_counted_is_drawn_again(folder: Path) -> None:
+    _edit(folder / "run.json", lambda data: data.pop("table_rows"))
+
+    assert rebuild_report(folder) == folder / "report.html"
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "", ".hidden"])
