@@ -46,7 +46,7 @@ BINARY: Final = {f"{letter}i": Fraction(1024**n) for n, letter in enumerate("KMG
 SMALL: Final = {letter: Fraction(1, 1000**n) for n, letter in enumerate("munpf", start=1)}
 
 QUANTITY: Final = re.compile(
-    r"(?P<sign>[-+]?)(?P<number>\d+(?:_\d+)*(?:\.\d+)?(?:[eE][-+]?\d{1,2})?)\s*(?P<unit>\S*)",
+    r"(?P<sign>[-+]?)(?P<number>\d+(?:_\d+)*(?:\.\d+)?(?:[eE][-+]?\d{1,3})?)\s*(?P<unit>\S*)",
     re.ASCII,
 )
 
