@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -187,8 +188,16 @@ def _list(kind: FieldType, text: str) -> Any:
     except ValueError:
         document = {}
     if set(document) != {"list"} or not isinstance(document["list"], list):
-        raise ValueError(f"must be {kind} in brackets, such as [1, 2]")
+        raise ValueError(f"must be {kind} in brackets, such as {_list_example(kind, text)}")
     return document["list"]
+
+
+def _list_example(kind: FieldType, text: str) -> str:
+    """How a list of the field is written: of texts, with the quotes that ``text`` left out."""
+    item = kind.child(0)
+    if item is None or item.bare is not str:
+        return "[1, 2]"
+    return json.dumps(re.findall(r"\w+", text)[:2] or ["a", "b"], ensure_ascii=False)
 
 
 def _choice(kind: FieldType, text: str) -> Any:

@@ -26,6 +26,8 @@ from hwsim.config import (
 )
 from hwsim.errors import ConfigError
 
+NO_LIST = "roles must be a list in brackets, such as {}, got '{}'"
+
 
 class Memory(Config):
     bandwidth: BytesPerSecond
@@ -50,6 +52,7 @@ class Machine(Config):
     limit: int | Literal["auto"] = "auto"
     note: Text | None = None
     tiles: tuple[PositiveInt, ...] = (1, 2)
+    roles: tuple[str, ...] = ()
     names: list[str] = Field(default_factory=list)
     density: dict[str, Share] = Field(default_factory=dict)
     memories: dict[str, Memory] = Field(default_factory=lambda: {"far": Memory(bandwidth="1 B/s")})
@@ -198,6 +201,8 @@ def test_a_table_in_a_list_is_reached_by_its_position() -> None:
         ("tiles=4", "tiles must be a list in brackets, such as [1, 2], got '4'"),
         ("tiles=[4", "tiles must be a list in brackets, such as [1, 2], got '[4'"),
         ("tiles=[4]\nx=1", "tiles must be a list in brackets, such as [1, 2], got '[4]\\nx=1'"),
+        ("roles=[q_proj, v_proj]", NO_LIST.format('["q_proj", "v_proj"]', "[q_proj, v_proj]")),
+        ("roles=", NO_LIST.format('["a", "b"]', "")),
         ("tiles=[4, 0]", "tiles[1] must be a whole number of at least 1, got 0"),
         ("tiles[2]=1", "tiles[2] must be a position below 2, the length of the list, got 2"),
         ("tiles.x=1", "tiles must be set as a whole, it is a list, got 'tiles.x'"),
