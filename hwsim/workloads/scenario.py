@@ -12,6 +12,8 @@ from hwsim.workloads.ops import Dtype
 __all__ = ["MAX_LENGTH", "PROJECTION_ROLES", "LlmScenario", "Numerics", "ProjectionRole"]
 
 MAX_LENGTH: Final = 2**31
+MAX_STEPS: Final = 2**17
+"""As far as the longest published contexts; each step is built, so that more would never end."""
 
 Length = Annotated[int, Field(ge=1, le=MAX_LENGTH)]
 ProjectionRole = Literal[
@@ -46,7 +48,7 @@ class LlmScenario(Config):
 
     phase: Literal["generate", "prefill", "decode_step"] = "generate"
     prompt_tokens: Length = 128
-    output_tokens: Length = 512
+    output_tokens: int = Field(512, ge=1, le=MAX_STEPS)
     kv_length: Length | None = None
     batch: Length = 1
 

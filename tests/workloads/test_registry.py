@@ -122,6 +122,12 @@ def test_a_wrong_value_is_one_line_that_names_key_and_value(key: str, text: str)
     assert text in line
 
 
+def test_a_run_of_steps_without_end_is_refused() -> None:
+    assert message_of("llama2_7b", ("output_tokens", "1000000000")) == (
+        "--set: output_tokens must be a whole number from 1 to 131072, got '1000000000'"
+    )
+
+
 def test_an_unknown_key_is_told_what_there_is() -> None:
     assert message_of("llama2_7b", ("kv_lenght", "9")) == (
         "--set: kv_lenght must be a known key (did you mean 'kv_length'?), got 'kv_lenght'"
