@@ -10,8 +10,9 @@ Ref: FlightLLM, FPGA'24, arXiv 2401.03868, sections 4-5 (mapping flow, length-ad
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -138,14 +139,24 @@ def round_up(length: int, bucket: int) -> int:
 
 
 class Compiler:
-    """Compiles steps for one machine, one placement of tensors and one attention mask."""
+    """Compiles steps for one machine, one placement of tensors and one attention mask.
 
-    def __init__(self, cfg: FlightLLMConfig, memory: MemoryMap, mask: BlockMask | None) -> None:
+    The mask is made for the first prefill: decode needs none.
+    """
+
+    def __init__(
+        self, cfg: FlightLLMConfig, memory: MemoryMap, mask: Callable[[], BlockMask | None]
+    ) -> None:
         self._cfg = cfg
         self._memory = memory
-        self.mask = mask
+        self._make_mask = mask
         self._blocks: dict[Shape, Block] = {}
         self._sizes: dict[Shape, int] = {}
+
+    @cached_property
+    def mask(self) -> BlockMask | None:
+        """The attention mask; without one, every causal block is computed."""
+        return self._make_mask()
 
     def bucket(self, step: Step) -> int:
         """The length that the step's program is made for."""
@@ -158,7 +169,8 @@ class Compiler:
     def program(self, step: Step) -> Program:
         """The program that runs ``step``."""
         length = self.bucket(step)
-        lower = _Lowering(self._cfg, self._memory, self.mask, step, length)
+        mask = self.mask if step.phase == "prefill" else None
+        lower = _Lowering(self._cfg, self._memory, mask, step, length)
         parts, pending = [], []
         on_chip = self._cfg.always_on_chip_decode or step.phase == "prefill"
         for operator in fuse(step.ops, on_chip=on_chip):
@@ -237,7 +249,8 @@ def fine_blocks(
         kept = np.broadcast_to(np.tri(coarse, dtype=bool), (shape.heads, coarse, coarse))
     else:
         kept = mask.kept[layer, :, :coarse, :coarse]
-    fine = np.repeat(np.repeat(kept, scale, axis=1), scale, axis=2)[:, :blocks, :blocks]
+    tall = np.repeat(kept, scale, axis=1)[:, :blocks]
+    fine = np.repeat(tall, scale, axis=2)[:, :, :blocks]
     if shape.window is not None:
         rows, columns = np.ogrid[:blocks, :blocks]
         fine = fine & (rows - columns <= ceil_div(shape.window - 1, core.k_lanes))

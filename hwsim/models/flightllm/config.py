@@ -53,8 +53,7 @@ class CoreConfig(Config):
         for name in ("mm_rows", "mv_columns"):
             if getattr(self, name) % self.k_lanes:
                 raise ValueError(
-                    f"{name} must be a multiple of k_lanes = {self.k_lanes}, "
-                    f"got {getattr(self, name)}"
+                    f"{name} must be a multiple of {self.k_lanes}, got {getattr(self, name)}"
                 )
         if self.mm_columns != self.k_lanes:
             raise ValueError(

@@ -30,15 +30,20 @@ def tables_of(
     metrics: Mapping[str, Metric],
     stages: Mapping[str, StageCycles],
     units: Sequence[ExecutionUnit],
+    *,
+    every_length: bool,
 ) -> DeferredTables:
-    """What the figures are drawn from, made when somebody looks."""
+    """What the figures are drawn from, made when somebody looks.
+
+    ``every_length`` says that programs of every length can be counted, the run's or not.
+    """
     last = run.steps[-1]
     makers: dict[str, Callable[[], TableData]] = {
         "units": lambda: _units(stages),
         "work": lambda: _work(units),
         "bandwidth": lambda: _bandwidth(last),
         "roofline": lambda: _roofline(last),
-        "instruction_storage": lambda: _storage(run, metrics),
+        "instruction_storage": lambda: _storage(run, metrics, every_length=every_length),
     }
     if sum(step.step.phase == "decode" for step in run.steps) > 1:
         makers["decode_steps"] = lambda: _decode_steps(run)
@@ -133,7 +138,7 @@ def _roofline(step: StepRun) -> TableData:
     return TableData(("op", "op_per_byte", "op_per_second", "seconds"), rows)
 
 
-def _storage(run: Run, metrics: Mapping[str, Metric]) -> TableData:
+def _storage(run: Run, metrics: Mapping[str, Metric], *, every_length: bool) -> TableData:
     """Program bytes of one core: for this run, and for every length the machine takes."""
     rows = [
         (
@@ -142,8 +147,8 @@ def _storage(run: Run, metrics: Mapping[str, Metric]) -> TableData:
             metrics["instruction_bytes_without_adaptive"].value / 1e6,
         )
     ]
-    storage = storage_of(run.plan)
-    if storage:
+    if every_length:
+        storage = storage_of(run.plan)
         rows.append(("every length", storage.with_buckets / 1e6, storage.one_per_length / 1e6))
     return TableData(("programs", "with_buckets", "one_per_length"), rows)
 

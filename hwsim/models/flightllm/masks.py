@@ -32,13 +32,14 @@ from hwsim.models.flightllm.npz import read_npz
 __all__ = [
     "BLOCK_TOKENS",
     "BlockMask",
-    "causal_mask",
     "generate_mask",
     "load_mask",
     "published_mask",
 ]
 
 BLOCK_TOKENS = 64
+MAX_BLOCK_TOKENS = 32768
+"""As many tokens as a machine takes: a larger block would be a slip of the pen."""
 _PUBLISHED_BLOCKS = 32
 _MOST_GLOBAL_COLUMNS = 3
 
@@ -68,6 +69,10 @@ class BlockMask:
 
     def __post_init__(self) -> None:
         _check_at_least_one("block_tokens", self.block_tokens)
+        if self.block_tokens > MAX_BLOCK_TOKENS:
+            raise WorkloadError(
+                f"block_tokens must be at most {MAX_BLOCK_TOKENS}, got {self.block_tokens}"
+            )
         _check_shape(self.kept)
         _check_causal(self.kept)
         _check_diagonal(self.kept)
@@ -126,15 +131,6 @@ class BlockMask:
                 f"({self.blocks} blocks of {self.block_tokens} tokens), got {tokens!r}"
             )
         return -(-tokens // self.block_tokens)
-
-
-def causal_mask(
-    layers: int, heads: int, blocks: int, block_tokens: int = BLOCK_TOKENS
-) -> BlockMask:
-    """Dense causal attention: every block on or below the diagonal, in every head."""
-    _check_sizes(layers, heads, blocks)
-    causal = np.tri(blocks, dtype=np.bool_)
-    return BlockMask(np.broadcast_to(causal, (layers, heads, blocks, blocks)), block_tokens)
 
 
 def published_mask() -> BlockMask:

@@ -16,6 +16,7 @@ from hwsim.models.flightllm.core import ExecutionUnit
 from hwsim.models.flightllm.figures import ceiling_note, figures_of, tables_of
 from hwsim.models.flightllm.power import energy_joules
 from hwsim.models.flightllm.run import Run, StepRun
+from hwsim.models.flightllm.storage import why_no_storage
 from hwsim.models.flightllm.times import OperatorTimes
 from hwsim.outcome import FUSED, Metric, OpRow, Outcome, Phase, StageCycles
 from hwsim.sim import Clock
@@ -59,7 +60,8 @@ def outcome_of(run: Run) -> Outcome:
         for component in run.kernel.components
         for account in component.stages().values()
     }
-    tables = tables_of(run, metrics, stages, units)
+    lacking = why_no_storage(run.plan)
+    tables = tables_of(run, metrics, stages, units, every_length=not lacking)
     return Outcome(
         metrics=metrics,
         phases=_phases(run, clock),
@@ -70,7 +72,7 @@ def outcome_of(run: Run) -> Outcome:
         bound_by=_bound_by(run),
         tables=tables,
         figures=figures_of(run, tables),
-        notes=_notes(run, metrics),
+        notes=_notes(run, metrics, lacking),
         timeline=run.timeline,
     )
 
@@ -278,13 +280,18 @@ HOST_NOTE = "Not simulated: embedding look-up, sampling and the host."
 METADATA_NOTE = "Sparse indices and block counts are not loaded (machine.count_metadata)."
 
 
-def _notes(run: Run, metrics: Mapping[str, Metric]) -> list[str]:
+def _notes(run: Run, metrics: Mapping[str, Metric], lacking: str) -> list[str]:
     notes = [LUMPED_NOTE, ceiling_note(run.plan.config), HOST_NOTE]
     overrun = metrics["buffer_overrun_bytes"].value
     if overrun:
         notes.append(
             f"The published schedule does not hold attention loads back: {overrun / 1e6:.1f} MB "
             "were loaded into buffer rows that were still to be read (buffer_overrun_bytes)."
+        )
+    if lacking:
+        notes.append(
+            "The table instruction_storage is of this run alone, without programs of every "
+            f"length: {lacking}."
         )
     if run.timeline is not None and run.kernel.timeline is None:
         covered = max(end for _, _, _, end, _ in run.timeline.slices) / FS_PER_SECOND

@@ -6,21 +6,21 @@ Ref: FlightLLM, FPGA'24, arXiv 2401.03868.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from math import ceil
+from functools import partial
+from math import ceil, isqrt
 
 from hwsim.errors import WorkloadError
 from hwsim.laws.flightllm_core import ceil_div
-from hwsim.models.flightllm.checks import Tensors, check_step
+from hwsim.models.flightllm.checks import MAX_PIECES, Tensors, check_step
 from hwsim.models.flightllm.compiler import Compiler, Program
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.density import DensityMaps
 from hwsim.models.flightllm.masks import (
     BLOCK_TOKENS,
     BlockMask,
-    causal_mask,
     generate_mask,
     load_mask,
 )
@@ -95,7 +95,7 @@ class Plan:
         if bucket == step.attended or (step.phase == "decode" and same_groups):
             return in_bucket
         config = self.config.model_copy(update={"length_adaptive_compilation": False})
-        compiler = Compiler(config, self.memory, self.compiler.mask)
+        compiler = Compiler(config, self.memory, lambda: self.compiler.mask)
         return compiler.size_bytes(compiler.program(step))
 
 
@@ -113,7 +113,7 @@ def plan_of(config: FlightLLMConfig, workload: LlmWorkload | TraceWorkload) -> P
     maps.check_names(first)
     memory = MemoryMap(config, first, longest, maps)
     _check_capacity(config, workload, memory)
-    mask = mask_of(config, first)
+    mask = _mask_of(config, first)
     return Plan(config, workload, trace, memory, Compiler(config, memory, mask), steps)
 
 
@@ -159,6 +159,7 @@ def _survey(
     if isinstance(workload, LlmWorkload):
         scenario = workload.scenario
         _check_length(config, workload.name, scenario)
+        _check_batch(workload.name, scenario)
         first = next(trace.steps())
         with located(workload.where):
             check_step(config, first)
@@ -192,6 +193,15 @@ def _check_length(config: FlightLLMConfig, name: str, scenario: LlmScenario) -> 
         )
 
 
+def _check_batch(name: str, scenario: LlmScenario) -> None:
+    """Refuse in the scenario's words a first step of more rows than any step may have."""
+    decode = scenario.phase == "decode_step"
+    key = "batch" if decode else "batch x prompt_tokens"
+    rows = scenario.batch * (1 if decode else scenario.prompt_tokens)
+    if rows > MAX_PIECES:
+        raise WorkloadError(f"{name}: {key} must be at most {MAX_PIECES}, got {rows}")
+
+
 def _check_capacity(
     config: FlightLLMConfig, workload: LlmWorkload | TraceWorkload, memory: MemoryMap
 ) -> None:
@@ -203,24 +213,35 @@ def _check_capacity(
         )
 
 
-def mask_of(config: FlightLLMConfig, ops: tuple[Op, ...]) -> BlockMask | None:
-    """The attention mask for these layers; None computes every causal block."""
+def _mask_of(config: FlightLLMConfig, ops: tuple[Op, ...]) -> Callable[[], BlockMask | None]:
+    """What makes the attention mask for these layers; None computes every causal block.
+
+    A user's mask is read, and refused, at once; the published one is made when it is asked for.
+    """
     attention = [op for op in ops if isinstance(op, Attention)]
-    if not attention or not config.sparse_dsp_chain:
-        return None
+    causal = not config.sparse_dsp_chain or config.attention.mask == "causal"
+    if not attention or causal:
+        return lambda: None
     layers = 1 + max(op.layer or 0 for op in attention)
     heads = attention[0].heads
-    blocks = ceil_div(config.longest_program, BLOCK_TOKENS)
-    if layers * heads * blocks**2 > MAX_MASK_BLOCKS:
-        raise WorkloadError(
-            f"an attention mask must be of at most {MAX_MASK_BLOCKS} blocks, got {layers} layers x "
-            f"{heads} heads x {blocks} x {blocks}"
-        )
-    if config.attention.mask == "causal":
-        return causal_mask(layers, heads, blocks)
     if config.attention.mask == "published":
-        return generate_mask(layers, heads, blocks)
-    return _users_mask(config, layers, heads)
+        return partial(_published_mask, config, layers, heads)
+    mask = _users_mask(config, layers, heads)
+    return lambda: mask
+
+
+def _published_mask(config: FlightLLMConfig, layers: int, heads: int) -> BlockMask:
+    """The published mask stretched to this model and the machine's longest prompt."""
+    blocks = ceil_div(config.longest_program, BLOCK_TOKENS)
+    most = isqrt(MAX_MASK_BLOCKS // (layers * heads))
+    if blocks > most:
+        bucket = config.buckets.prefill
+        raise WorkloadError(
+            f"machine.max_tokens must be at most {most * BLOCK_TOKENS // bucket * bucket} for a "
+            f"published attention mask of {layers} layers x {heads} heads (any with "
+            f"machine.attention.mask = causal), got {config.max_tokens}"
+        )
+    return generate_mask(layers, heads, blocks)
 
 
 def _users_mask(config: FlightLLMConfig, layers: int, heads: int) -> BlockMask:

@@ -17,9 +17,10 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim.errors import WorkloadError
 from hwsim.laws.flightllm_core import ceil_div
 from hwsim.laws.flightllm_isa import FORMATS, Opcode
-from hwsim.models.flightllm.compiler import MaskedAttention, Shape, fine_blocks
+from hwsim.models.flightllm.compiler import MaskedAttention, Shape, fine_blocks, round_up
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.plan import Plan
 from hwsim.models.flightllm.schedule_misc import MiscRows
@@ -28,7 +29,14 @@ from hwsim.models.flightllm.tail import OPERANDS, PASSES
 from hwsim.models.flightllm.tiling import Linear, mm_tiling
 from hwsim.workloads import LlmScenario, LlmWorkload, Step, build_trace
 
-__all__ = ["InstructionStorage", "attention_counts", "linear_counts", "misc_counts", "storage_of"]
+__all__ = [
+    "InstructionStorage",
+    "attention_counts",
+    "linear_counts",
+    "misc_counts",
+    "storage_of",
+    "why_no_storage",
+]
 
 LD, ST, MM, MISC, SYS = Opcode.LD, Opcode.ST, Opcode.MM, Opcode.MISC, Opcode.SYS
 Counts = Mapping[Opcode, int]
@@ -130,10 +138,31 @@ def _byte_columns(counts: Mapping[Opcode, Column]) -> Column:
     return total
 
 
-def storage_of(plan: Plan) -> InstructionStorage | None:
-    """Storage for every length up to ``max_tokens``; None for a workload that is given op by op."""
+def why_no_storage(plan: Plan) -> str:
+    """Why a length that the run may not have can't be compiled; empty if all can.
+
+    What a program needs grows with nothing but its phase and the model's positions.
+    """
     if not isinstance(plan.workload, LlmWorkload):
-        return None
+        return "its workload is given op by op"
+    cfg = plan.config
+    longest = round_up(round_up(cfg.max_tokens, cfg.buckets.decode), cfg.core.mv_columns)
+    try:
+        plan.compiler.program(_step(plan, phase="prefill", prompt_tokens=cfg.buckets.prefill))
+        plan.compiler.program(_step(plan, phase="decode_step", kv_length=longest))
+    except WorkloadError as error:
+        return str(error)
+    return ""
+
+
+def storage_of(plan: Plan) -> InstructionStorage:
+    """Storage for every length up to ``max_tokens``.
+
+    Raises
+    ------
+    WorkloadError
+        For a length that can't be compiled (:func:`why_no_storage`).
+    """
     prefill, decode = _PrefillSizes(plan), _DecodeSizes(plan)
     config = plan.config
     longest, buckets = config.max_tokens, config.buckets

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hwsim.errors import WorkloadError
 from hwsim.laws.flightllm_isa import LoadMode, MiscOp, Opcode
-from hwsim.models.flightllm.masks import causal_mask, generate_mask
+from hwsim.models.flightllm.masks import generate_mask
 from hwsim.models.flightllm.plan import Plan
 from hwsim.outcome import Outcome
 
@@ -42,6 +42,11 @@ def metric(outcome: Outcome, name: str) -> int | float:
 
 def latency(outcome: Outcome) -> float:
     return float(metric(outcome, "latency"))
+
+
+def causal_blocks(layers: int, heads: int, blocks: int) -> NDArray[np.bool_]:
+    """Dense causal attention: every block on or below the diagonal, in every head."""
+    return np.broadcast_to(np.tri(blocks, dtype=np.bool_), (layers, heads, blocks, blocks))
 
 
 def rows(outcome: Outcome, name: str, layer: int = 0) -> Any:
@@ -143,7 +148,7 @@ def projections_of_width(made: Plan, width: int) -> int:
 
 def test_a_user_s_mask_is_used(run: Run, small: str, tmp_path: Path) -> None:
     path = tmp_path / "mask.npz"
-    np.savez(path, mask=causal_mask(2, 4, 32).kept)
+    np.savez(path, mask=causal_blocks(2, 4, 32))
     given = f"machine.attention.mask={path}"
     causal = run("vhk158", small, *prompt(512), "machine.attention.mask=causal")
     assert dict(run("vhk158", small, *prompt(512), given).metrics) == dict(causal.metrics)
@@ -162,7 +167,7 @@ def test_a_diagonal_mask_computes_the_diagonal_alone(run: Run, small: str, tmp_p
 def test_a_user_s_block_size_is_used(run: Run, small: str, tmp_path: Path) -> None:
     """Causal in blocks of 16 computes less above the diagonal than in blocks of 64."""
     path = tmp_path / "mask.npz"
-    np.savez(path, mask=causal_mask(2, 4, 128).kept, block_tokens=16)
+    np.savez(path, mask=causal_blocks(2, 4, 128), block_tokens=16)
     fine = run("vhk158", small, *prompt(512), f"machine.attention.mask={path}")
     coarse = run("vhk158", small, *prompt(512), "machine.attention.mask=causal")
     assert metric(fine, "bytes_written") < metric(coarse, "bytes_written")
@@ -171,7 +176,7 @@ def test_a_user_s_block_size_is_used(run: Run, small: str, tmp_path: Path) -> No
 
 def test_a_mask_of_another_model_is_refused(plan: Plans, small: str, tmp_path: Path) -> None:
     path = tmp_path / "mask.npz"
-    np.savez(path, mask=causal_mask(3, 4, 32).kept)
+    np.savez(path, mask=causal_blocks(3, 4, 32))
     message = f"{path}: mask must have shape [2, 4, 32, 32] or more blocks, got [3, 4, 32, 32]"
     with pytest.raises(WorkloadError, match=f"^{re.escape(message)}$"):
         plan("vhk158", small, PREFILL, f"machine.attention.mask={path}")
@@ -181,7 +186,7 @@ def test_a_mask_that_ends_before_the_machine_s_longest_prompt_is_refused(
     plan: Plans, small: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "mask.npz"
-    np.savez(path, mask=causal_mask(2, 4, 31).kept)
+    np.savez(path, mask=causal_blocks(2, 4, 31))
     message = f"{path}: mask must have shape [2, 4, 32, 32] or more blocks, got [2, 4, 31, 31]"
     with pytest.raises(WorkloadError, match=f"^{re.escape(message)}$"):
         plan("vhk158", small, PREFILL, f"machine.attention.mask={path}")
@@ -204,6 +209,22 @@ def test_a_mask_covers_the_bucket_of_the_longest_prompt(
     """A bucket may reach beyond the longest prompt: 300 positions run the program of 384."""
     found = run("vhk158", small, *prompt(300), machine, f"machine.attention.mask={mask}")
     assert latency(found) >= latency(run("vhk158", small, *prompt(300)))
+
+
+def test_only_a_prefill_with_the_published_mask_bounds_the_longest_prompt(
+    plan: Plans, program: Program
+) -> None:
+    large = ("llama2_7b", "machine.max_tokens=32768")
+    assert program(plan("u280", *large, *at(128))).size
+    assert program(plan("u280", *large, *prompt(128), "machine.attention.mask=causal")).size
+    message = (
+        "machine.max_tokens must be at most 8192 for a published attention mask of 32 layers x "
+        "32 heads (any with machine.attention.mask = causal), got 32768"
+    )
+    with pytest.raises(WorkloadError, match=f"^{re.escape(message)}$"):
+        program(plan("u280", *large, *prompt(128)))
+    longest = ("llama2_7b", "machine.max_tokens=8192")
+    assert program(plan("u280", *longest, *prompt(128))).size
 
 
 # Grouped queries

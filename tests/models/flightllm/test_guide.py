@@ -8,6 +8,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+import pytest
 from pydantic.fields import FieldInfo
 
 from hwsim.config import Config
@@ -96,6 +97,23 @@ def test_the_results_that_surprise_are_those_of_the_simulation() -> None:
             f"{metrics['average_power'].value:.1f} W",
             f"{metrics['energy'].value * 1e3:.0f} mJ",
         ]
+
+
+@pytest.mark.slow
+def test_what_a_mask_is_worth_is_that_of_the_simulation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the mask that the guide makes."""
+    monkeypatch.chdir(tmp_path)
+    section = GUIDE.read_text(encoding="utf-8").partition("## Attention masks\n")[2]
+    exec(section.partition("```python\n")[2].partition("```")[0], {})
+    for row in table_after("## Attention masks\n"):
+        mask, told = [cell.strip(" `") for cell in row.strip("|").split("|")]
+        given = ["workload.phase=prefill", "workload.prompt_tokens=1024"]
+        given += [f"machine.attention.mask={mask}"]
+        metrics = simulate("flightllm/u280", "llama2_7b", given).outcome.metrics
+
+        assert told == f"{metrics['prefill_latency'].value * 1e3:.1f} ms"
 
 
 def table_after(heading: str) -> list[str]:

@@ -86,6 +86,65 @@ def test_the_longest_context_is_taken(plan: Plans, overrides: tuple[str, ...]) -
     assert plan("u280", "llama2_7b", *overrides).steps >= 1
 
 
+@pytest.mark.parametrize(
+    ("overrides", "key", "rows"),
+    [
+        ((), "batch x prompt_tokens", 128 * 2**31),
+        (("workload.phase=decode_step",), "batch", 2**31),
+    ],
+)
+def test_a_batch_beyond_any_machine_is_refused(
+    plan: Plans, overrides: tuple[str, ...], key: str, rows: int
+) -> None:
+    with refuses(f"llama2_7b: {key} must be at most 4194304, got {rows}"):
+        plan("u280", "llama2_7b", "workload.batch=2147483648", *overrides)
+
+
+@pytest.mark.parametrize(
+    ("phase", "switch", "need"),
+    [
+        (
+            "decode_step",
+            "machine.buffers.a_depth=200",
+            (
+                "op 21 'layers.0.down_proj': machine.buffers.a_depth must be at least 259 rows of "
+                "a_mm_row_bytes = 256 B for weights of 4144 x 512, got 200"
+            ),
+        ),
+        (
+            "prefill",
+            "machine.buffers.b_depth=200",
+            (
+                "op 23 'layers.0.down_proj': machine.buffers.b_depth must be at least 259 rows of "
+                "b_mv_row_bytes = 16 B for weights of 4144 x 512, got 200"
+            ),
+        ),
+    ],
+)
+def test_a_run_needs_no_room_for_a_phase_that_it_does_not_have(
+    run: Run, small: str, phase: str, switch: str, need: str
+) -> None:
+    found = run("u280", small, f"workload.phase={phase}", switch)
+    assert (
+        "The table instruction_storage is of this run alone, without programs of every length: "
+        f"{need}."
+    ) in found.notes
+    assert [row[0] for row in found.tables["instruction_storage"].rows] == ["this run"]
+    assert found.metrics["instruction_bytes"].value > 0
+    whole = run("u280", small, f"workload.phase={phase}")
+    assert not any("instruction_storage" in note for note in whole.notes)
+    names = [row[0] for row in whole.tables["instruction_storage"].rows]
+    assert names == ["this run", "every length"]
+
+
+def test_a_run_needs_no_storage_beyond_the_model_s_positions(run: Run) -> None:
+    found = run("u280", "opt_6_7b", "workload.phase=decode_step", "machine.max_tokens=4096")
+    assert (
+        "The table instruction_storage is of this run alone, without programs of every length: "
+        "llm: kv_length must be at most 2048, its learned positions, got 4096."
+    ) in found.notes
+
+
 def test_an_activation_without_an_instruction_is_refused(
     run: Run, model: Callable[..., str]
 ) -> None:
@@ -122,7 +181,7 @@ def test_a_parallelism_that_is_no_multiple_of_the_lanes_is_refused(
     config: Config, name: str
 ) -> None:
     key, _, value = name.partition("=")
-    message = f"{key} must be a multiple of k_lanes = 16, got {value}"
+    message = f"{key} must be a multiple of 16, got {value}"
     with pytest.raises(ConfigError, match=re.escape(message)):
         config(f"core.{name}")
 

@@ -10,7 +10,6 @@ import pytest
 from hwsim.errors import WorkloadError
 from hwsim.models.flightllm.masks import (
     BlockMask,
-    causal_mask,
     generate_mask,
     load_mask,
     published_mask,
@@ -41,6 +40,11 @@ HISTOGRAM_DENSITY = {  # law: what the published histogram implies
     128: 1.0, 256: 0.96962890625, 512: 0.8016493055555556,
     1024: 0.5277458639705882, 2048: 0.29999704071969696,
 }  # fmt: skip
+
+
+def causal_blocks(layers: int, heads: int, blocks: int) -> np.ndarray:
+    """Dense causal attention: every block on or below the diagonal, in every head."""
+    return np.broadcast_to(np.tri(blocks, dtype=np.bool_), (layers, heads, blocks, blocks))
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +131,8 @@ def test_beyond_32_blocks_the_band_continues(published: BlockMask) -> None:
     assert np.array_equal(kept_in_last_row(longer), kept_in_last_row(published))
 
 
-def test_the_causal_mask_is_dense() -> None:
-    mask = causal_mask(2, 3, 4, block_tokens=16)
+def test_a_causal_mask_is_dense() -> None:
+    mask = BlockMask(causal_blocks(2, 3, 4), block_tokens=16)
     assert mask.density(64) == 1.0
     assert mask.head(1, 2).sum() == 10
     assert (mask.layers, mask.heads, mask.blocks, mask.block_tokens) == (2, 3, 4, 16)
@@ -182,19 +186,18 @@ def test_a_layer_or_head_outside_the_mask_is_refused(published: BlockMask, index
 @pytest.mark.parametrize("field", ["layers", "heads", "blocks"])
 def test_an_empty_size_is_refused(field: str) -> None:
     sizes = {"layers": 1, "heads": 1, "blocks": 1, field: 0}
-    for make in (causal_mask, generate_mask):
-        with refuses(f"{field} must be at least 1, got 0"):
-            make(**sizes)
+    with refuses(f"{field} must be at least 1, got 0"):
+        generate_mask(**sizes)
 
 
 def not_causal() -> np.ndarray:
-    kept = causal_mask(2, 2, 3).kept.copy()
+    kept = causal_blocks(2, 2, 3).copy()
     kept[1, 0, 0, 2] = True
     return kept
 
 
 def no_diagonal() -> np.ndarray:
-    kept = causal_mask(2, 2, 3).kept.copy()
+    kept = causal_blocks(2, 2, 3).copy()
     kept[1, 1, 2, 2] = False
     return kept
 
@@ -225,7 +228,7 @@ def test_a_mask_of_integers_is_refused_in_code() -> None:
 
 def test_blocks_of_no_tokens_are_refused() -> None:
     with refuses("block_tokens must be at least 1, got 0"):
-        causal_mask(1, 1, 1, block_tokens=0)
+        BlockMask(causal_blocks(1, 1, 1), block_tokens=0)
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64])
@@ -238,7 +241,7 @@ def test_a_saved_mask_is_loaded_unchanged(tmp_path: Path, dtype: type[np.generic
 
 
 def test_a_saved_block_size_is_loaded(tmp_path: Path) -> None:
-    np.savez_compressed(tmp_path / "mask.npz", mask=causal_mask(1, 1, 2).kept, block_tokens=32)
+    np.savez_compressed(tmp_path / "mask.npz", mask=causal_blocks(1, 1, 2), block_tokens=32)
     assert load_mask(str(tmp_path / "mask.npz")).block_tokens == 32
 
 
@@ -256,6 +259,11 @@ WRONG_ARCHIVES: list[tuple[dict[str, Any], str]] = [
     ({"mask": ONE * 2}, VALUES + "2"),
     ({"mask": ONE * np.int8(-1)}, VALUES + "-1"),
     ({"mask": ONE, "block_tokens": 0}, "block_tokens must be at least 1, got 0"),
+    ({"mask": ONE, "block_tokens": 32784}, "block_tokens must be at most 32768, got 32784"),
+    (
+        {"mask": ONE, "block_tokens": np.uint64(2**63)},
+        f"block_tokens must be at most 32768, got {2**63}",
+    ),
     (
         {"mask": ONE, "block_tokens": 64.0},
         "block_tokens must be one integer, got dtype float64 and shape ()",

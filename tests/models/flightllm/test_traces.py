@@ -272,7 +272,8 @@ def test_a_mask_without_end_is_refused(run: Run, lines: list[Any], tmp_path: Pat
     next(line for line in lines if line.get("name") == "layers.1.scores").update(layer=9999)
     path = saved(tmp_path / "t.jsonl", lines)
     assert message_of(run, path) == (
-        "an attention mask must be of at most 16777216 blocks, got 10000 layers x 4 heads x 32 x 32"
+        "machine.max_tokens must be at most 1280 for a published attention mask of 10000 layers x "
+        "4 heads (any with machine.attention.mask = causal), got 2048"
     )
 
 
