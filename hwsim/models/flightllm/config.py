@@ -57,7 +57,7 @@ class CoreConfig(Config):
                 )
         if self.mm_columns != self.k_lanes:
             raise ValueError(
-                f"mm_columns must be k_lanes = {self.k_lanes}, the columns of a stored block, "
+                f"mm_columns must be {self.k_lanes}, the columns of a stored block, "
                 f"got {self.mm_columns}"
             )
         return self
@@ -71,7 +71,9 @@ class CoreConfig(Config):
         for name, (shape, size) in blocks.items():
             macs, lanes = size * self.k_lanes, getattr(self, name)
             if macs % lanes:
-                raise ValueError(f"{name} must divide {shape} x k_lanes = {macs}, got {lanes}")
+                raise ValueError(
+                    f"{name} must divide {shape} x {self.k_lanes} = {macs}, got {lanes}"
+                )
         if self.mv_lanes > self.mm_lanes:
             raise ValueError(
                 f"mv_lanes must be at most mm_lanes = {self.mm_lanes}, the multipliers of both, "

@@ -191,17 +191,17 @@ def test_a_parallelism_that_is_no_multiple_of_the_lanes_is_refused(
     [
         (
             ["mm_columns=32"],
-            "mm_columns must be k_lanes = 16, the columns of a stored block, got 32",
+            "mm_columns must be 16, the columns of a stored block, got 32",
         ),
         (
             ["mm_lanes=3000"],
-            "mm_lanes must divide mm_rows x mm_columns x k_lanes = 32768, got 3000",
+            "mm_lanes must divide mm_rows x mm_columns x 16 = 32768, got 3000",
         ),
         (
             ["mm_rows=16", "mm_lanes=8192"],
-            "mm_lanes must divide mm_rows x mm_columns x k_lanes = 4096, got 8192",
+            "mm_lanes must divide mm_rows x mm_columns x 16 = 4096, got 8192",
         ),
-        (["mv_lanes=1000"], "mv_lanes must divide mv_columns x k_lanes = 8192, got 1000"),
+        (["mv_lanes=1000"], "mv_lanes must divide mv_columns x 16 = 8192, got 1000"),
         (
             ["mm_lanes=512"],
             "mv_lanes must be at most mm_lanes = 512, the multipliers of both, got 1024",
