@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from hwsim.cli.list import list_registered
 from hwsim.cli.program import program
 from hwsim.cli.report import report
 from hwsim.cli.run import run
-from hwsim.cli.terminal import print_error, print_text
+from hwsim.cli.terminal import discard_output, print_error, print_text
 from hwsim.cli.trace import trace
 from hwsim.cli.validate import validate
 from hwsim.errors import HwsimError
@@ -84,9 +85,11 @@ def dispatch(words: Sequence[str]) -> int:
         print_error(_usage_message(error))
         return BAD_INPUT
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno != errno.ENOSPC:
             raise
-        print_error(f"{error.filename}: {error.strerror}")
+        if error.filename is None:  # help, which Typer writes
+            discard_output()
+        print_error(f"{error.filename or 'standard output'}: {error.strerror}")
         return BAD_INPUT
     except KeyboardInterrupt:  # outside of a command
         code = INTERRUPTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 __all__ = [
+    "discard_output",
     "json_text",
     "print_error",
     "print_json",
@@ -45,14 +47,14 @@ def print_text(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        _discard_output()
+        discard_output()
         raise typer.Exit(READER_LEFT) from None
     except OSError as error:
-        _discard_output()
+        discard_output()
         raise HwsimError(f"standard output can't be written: {error.strerror}") from None
 
 
-def _discard_output() -> None:
+def discard_output() -> None:
     """Let what is still buffered go nowhere, so that leaving doesn't try to write it again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -71,7 +73,13 @@ def print_rich(*parts: RenderableType) -> None:
     """Write Rich renderables, as wide as the terminal, or as a page in a pipe."""
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS, highlight=False)
+    watched = sys.stdout.isatty()
+    console = Console(
+        file=io.StringIO(),  # only print_text writes to standard output
+        force_terminal=watched,
+        width=None if watched else PIPE_COLUMNS,
+        highlight=False,
+    )
     with console.capture() as rendered:
         console.print(*parts, sep="\n", markup=False, emoji=False)
     lines = (line.rstrip() for line in rendered.get().splitlines())
