@@ -1,0 +1,1 @@
+"""Values: bit-accurate functions on NumPy arrays that the RTL must equal; no clock, no SimPy."""

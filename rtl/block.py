@@ -1,0 +1,103 @@
+"""What a block is to the flow: its parameters, its hardware, its bench, its faults, its proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from amaranth.lib import wiring
+
+from hwsim.config import Config
+
+__all__ = ["Block", "Case", "Mode", "Mutant", "Offer", "Proof"]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a bench sends into a stream: item i comes ``gaps[i]`` cycles after the one before."""
+
+    payloads: Sequence[int]
+    gaps: Sequence[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One run from reset: what goes in, when the consumers are ready, and what must be seen.
+
+    ``expected`` gives, for each stream in both directions, the cycle and the payload of every
+    transfer. Cycle 0 is the first one after reset.
+    """
+
+    name: str
+    inputs: Mapping[str, Offer]
+    ready: Mapping[str, Sequence[bool]]
+    """A pattern for each output stream, repeated for as long as the case lasts."""
+    expected: Mapping[str, Sequence[tuple[int, int]]]
+    cycles: int
+    """Cycles until reset; fewer than the traffic needs is a reset in mid-stream."""
+    outputs: int = 0
+    """Values that the expected output transfers carry."""
+    covers: frozenset[str] = frozenset()
+    """Bins of functional coverage that the stimulus reaches."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A deliberate fault: one passage of a source file of ours, replaced."""
+
+    name: str
+    source: str
+    """Module that holds the passage."""
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Timing of one mode of a block, from its law."""
+
+    name: str
+    latency_cycles: int
+    initiation_interval: str
+    """Cycles from one input to the next, as the docs say it: "1", "8 / 16 a column"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """Assertions on a block, to be proven by bounded model checking and k-induction."""
+
+    name: str
+    harness: Callable[[Any], wiring.Component]
+    depth: int
+    """Cycles from reset that are checked, and the k of the induction."""
+    statement: str
+    """What is proven, in a sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """One synthesisable block and everything that the flow does with it."""
+
+    name: str
+    """``system.block``, as on the command line."""
+    title: str
+    parameters: type[Config]
+    component: Callable[[Any], wiring.Component]
+    modes: Callable[[Any], Sequence[Mode]]
+    cases: Callable[[Any, Random], Iterator[Case]]
+    bins: Callable[[Any], frozenset[str]]
+    """Functional coverage that the cases together must reach."""
+    sweep: Sequence[Mapping[str, str]] = field(default=({},))
+    """Parameter sets to verify, as ``--set`` texts; the first is the default set."""
+    mutants: Sequence[Mutant] = ()
+    proofs: Sequence[Proof] = ()
+    models: Sequence[Path] = ()
+    """Simulation models of the primitives it instantiates."""
+
+    @property
+    def module(self) -> str:
+        """The name of its Verilog module."""
+        return self.name.replace(".", "_")

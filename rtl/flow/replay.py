@@ -1,0 +1,154 @@
+"""The cocotb side of ``verify``: replays cases into a block and compares every transfer.
+
+Runs inside the simulator. The cases come as a pickle that :mod:`rtl.flow.simulate` wrote, the
+answer goes back as JSON. One coroutine does all of a cycle's work: triggers are what a simulation
+driven from Python costs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import RisingEdge
+
+from rtl.block import Case
+
+__all__ = ["replay"]
+
+RESET_CYCLES = 2
+
+
+@cocotb.test()
+async def replay(dut: Any) -> None:
+    """Every case from reset, until one differs."""
+    cases: list[Case] = pickle.loads(Path(os.environ["HWSIM_RTL_CASES"]).read_bytes())
+    Clock(dut.clk, 10, unit="ns").start()
+    cycles, bins, wrong = 0, set[str](), ""
+    for number, case in enumerate(cases):
+        producers = [_Producer(dut, name, case) for name in case.inputs]
+        consumers = [_Consumer(dut, name, case) for name in case.ready]
+        await _reset(dut, producers, consumers)
+        await _run(dut, case.cycles, producers, consumers)
+        cycles += case.cycles
+        streams = [*producers, *consumers]
+        bins |= {f"{s.name}: {bin_}" for s in streams for bin_ in s.bins}
+        wrong = next((w for s in streams if (w := s.difference())), "")
+        if wrong:
+            wrong = f"case {number} ({case.name}), {wrong}"
+            break
+    answer = {"cycles": cycles, "bins": sorted(bins), "wrong": wrong}
+    Path(os.environ["HWSIM_RTL_ANSWER"]).write_text(json.dumps(answer))
+
+
+async def _reset(dut: Any, producers: list[_Producer], consumers: list[_Consumer]) -> None:
+    """Hold reset with nothing on offer; the first cycle after it is cycle 0."""
+    dut.rst.value = 1
+    for producer in producers:
+        producer.valid.value = 0
+    for consumer in consumers:
+        consumer.ready.value = 0
+    for _ in range(RESET_CYCLES):
+        await RisingEdge(dut.clk)
+    dut.rst.value = 0
+
+
+async def _run(
+    dut: Any, cycles: int, producers: list[_Producer], consumers: list[_Consumer]
+) -> None:
+    edge = RisingEdge(dut.clk)
+    for cycle in range(cycles):
+        for producer in producers:
+            producer.drive(cycle)
+        for consumer in consumers:
+            consumer.drive(cycle)
+        await edge  # what is read here is what the registers see
+        for producer in producers:
+            producer.sample(cycle)
+        for consumer in consumers:
+            consumer.sample(cycle)
+
+
+class _Stream:
+    """One valid/ready stream of the block and the transfers seen on it."""
+
+    def __init__(self, dut: Any, name: str, case: Case) -> None:
+        self.name = name
+        self.valid = getattr(dut, f"{name}__valid")
+        self.ready = getattr(dut, f"{name}__ready")
+        self.payload = getattr(dut, f"{name}__payload")
+        self.bins: set[str] = set()
+        self._expected = case.expected[name]
+        self._seen: list[tuple[int, int]] = []
+
+    def difference(self) -> str:
+        """The first transfer that is not the expected one, or nothing."""
+        for i, (seen, due) in enumerate(zip(self._seen, self._expected, strict=False)):
+            if seen[0] != due[0]:
+                return f"{self.name}[{i}]: in cycle {seen[0]}, the law says {due[0]}"
+            if seen[1] != due[1]:
+                return f"{self.name}[{i}], cycle {seen[0]}: {seen[1]:#x}, golden {due[1]:#x}"
+        if len(self._seen) != len(self._expected):
+            return f"{self.name}: {len(self._seen)} transfers, expected {len(self._expected)}"
+        return ""
+
+
+class _Producer(_Stream):
+    """Offers items; an item stays on offer until it is taken."""
+
+    def __init__(self, dut: Any, name: str, case: Case) -> None:
+        super().__init__(dut, name, case)
+        self._payloads, self._gaps = case.inputs[name].payloads, case.inputs[name].gaps
+        self._at = self._gaps[0] if self._gaps else 0
+        self._offering = False
+
+    def drive(self, cycle: int) -> None:
+        taken = len(self._seen)
+        if not self._offering and taken < len(self._payloads) and cycle >= self._at:
+            self.payload.value = self._payloads[taken]
+            self.valid.value = 1
+            self._offering = True
+
+    def sample(self, cycle: int) -> None:
+        if not self._offering:
+            return
+        if self.ready.value:
+            taken = len(self._seen)
+            self._seen.append((cycle, self._payloads[taken]))
+            pause = self._gaps[taken + 1] if taken + 1 < len(self._gaps) else None
+            self.bins.add("paused" if pause else "back to back")
+            self._at = cycle + 1 + (pause or 0)
+            if pause != 0:
+                self.valid.value = 0
+            self._offering = False
+        else:
+            self.bins.add("stalled")
+
+
+class _Consumer(_Stream):
+    """Takes items when its pattern says so."""
+
+    def __init__(self, dut: Any, name: str, case: Case) -> None:
+        super().__init__(dut, name, case)
+        self._pattern = case.ready[name]
+        self._ready = False
+
+    def drive(self, cycle: int) -> None:
+        ready = self._pattern[cycle % len(self._pattern)]
+        if ready != self._ready:
+            self.ready.value = self._ready = ready
+
+    def sample(self, cycle: int) -> None:
+        if not self.valid.value:
+            self.bins.add("starved")
+        elif self._ready:
+            if self._seen and self._seen[-1][0] == cycle - 1:
+                self.bins.add("back to back")
+            self._seen.append((cycle, int(self.payload.value)))
+        else:
+            self.bins.add("stalled")

@@ -1,0 +1,1 @@
+"""Vendor primitives that the blocks instantiate, with simulation models of our own."""

@@ -1,0 +1,29 @@
+"""Every block, by name: a new one is a module under ``rtl/blocks`` and a line here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from hwsim.errors import ConfigError
+from rtl.block import Block
+
+__all__ = ["BLOCKS", "block"]
+
+BLOCKS: dict[str, str] = {
+    "flightllm.csd_chain": "rtl.benches.flightllm_csd_chain",
+}
+"""Where each block is described, as ``BLOCK``."""
+
+
+def block(name: str) -> Block:
+    """The block called ``name``.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    if name not in BLOCKS:
+        raise ConfigError(f"block must be one of {', '.join(BLOCKS)}, got {name!r}")
+    found: Block = import_module(BLOCKS[name]).BLOCK
+    return found
