@@ -37,9 +37,11 @@ class Case:
     """A pattern for each output stream, repeated for as long as the case lasts."""
     expected: Mapping[str, Sequence[tuple[int, int]]]
     cycles: int
-    """Cycles until reset; fewer than the traffic needs is a reset in mid-stream."""
+    """Cycles until the next reset."""
     outputs: int = 0
     """Values that the expected output transfers carry."""
+    cut: bool = False
+    """Whether the case ends with traffic still under way."""
     covers: frozenset[str] = frozenset()
     """Bins of functional coverage that the stimulus reaches."""
 

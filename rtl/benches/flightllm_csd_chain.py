@@ -69,8 +69,9 @@ def _case(
             "o": [(c, w) for c, w in zip(left, seen, strict=True) if c < cycles],
         },
         cycles=cycles,
+        cut=cut is not None,
         outputs=2 * int(columns[modes[:emitted]].sum()),
-        covers=_covered(geometry, modes, kinds, sums),
+        covers=_covered(geometry, modes, kinds),
     )
 
 
@@ -108,7 +109,7 @@ def _operands(
     return values
 
 
-def _covered(geometry: ChainGeometry, modes: Ints, kinds: Ints, sums: Ints) -> frozenset[str]:
+def _covered(geometry: ChainGeometry, modes: Ints, kinds: Ints) -> frozenset[str]:
     changes = set(zip(modes[1:].tolist(), modes[:-1].tolist(), strict=True))
     drawn = set(zip(kinds.tolist(), modes.tolist(), strict=True))
     full = [c for c, d in enumerate(geometry.densities) if segment(geometry, d) >= RUN]

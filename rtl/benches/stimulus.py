@@ -32,13 +32,10 @@ def ready_pattern(rng: Random, stalls: str) -> list[bool]:
 
 
 def pack(fields: Sequence[tuple[NDArray[np.integer], int]]) -> list[int]:
-    """Payloads from arrays [items, ...], each with the bits of an element, the first field lowest."""
-    words: list[int] = []
+    """Payloads from arrays [items, ...] and the bits of an element, the first field lowest."""
     parts = [_bits(values, bits) for values, bits in fields]
     packed = np.packbits(np.concatenate(parts, axis=1), axis=1, bitorder="little")
-    for row in packed:
-        words.append(int.from_bytes(row.tobytes(), "little"))
-    return words
+    return [int.from_bytes(row.tobytes(), "little") for row in packed]
 
 
 def _bits(values: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:

@@ -167,7 +167,7 @@ class _Path(wiring.Component):
     def _adjust(
         self, m: Module, dsp: int, density: _Delayed, p: Signal, excess: Value
     ) -> tuple[Value, Value]:
-        """Overflow adjust unit before ``dsp``: what goes on to port C, and what to the next node."""
+        """Overflow adjust unit before ``dsp``: what goes on to port C, what to the next node."""
         low, high = _lanes(p)
         above = Signal(signed(self.geometry.sum_bits - PASSED_BITS), name=f"excess{dsp // RUN}")
         goes_on = Signal(name=f"goes_on{dsp // RUN}")

@@ -10,10 +10,10 @@ from pathlib import Path
 __all__ = ["cache_folder", "digest"]
 
 
-def cache_folder() -> Path:
-    """``$HWSIM_CACHE``, or ``hwsim`` under the user's cache folder; made if it is not there."""
+def cache_folder(*parts: str) -> Path:
+    """A folder under ``$HWSIM_CACHE``, or ``hwsim`` in the user's cache; made if not there."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(os.environ.get("HWSIM_CACHE") or Path(base) / "hwsim") / "rtl"
+    folder = Path(os.environ.get("HWSIM_CACHE") or Path(base) / "hwsim", "rtl", *parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -1,14 +1,13 @@
 """The cocotb side of ``verify``: replays cases into a block and compares every transfer.
 
-Runs inside the simulator. The cases come as a pickle that :mod:`rtl.flow.simulate` wrote, the
-answer goes back as JSON. One coroutine does all of a cycle's work: triggers are what a simulation
+Runs inside the simulator, in a folder where :mod:`rtl.flow.simulate` left ``cases.pickle``; leaves
+``answer.json`` there. One coroutine does all of a cycle's work: triggers are what a simulation
 driven from Python costs.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ RESET_CYCLES = 2
 @cocotb.test()
 async def replay(dut: Any) -> None:
     """Every case from reset, until one differs."""
-    cases: list[Case] = pickle.loads(Path(os.environ["HWSIM_RTL_CASES"]).read_bytes())
+    cases: list[Case] = pickle.loads(Path("cases.pickle").read_bytes())
     Clock(dut.clk, 10, unit="ns").start()
     cycles, bins, wrong = 0, set[str](), ""
     for number, case in enumerate(cases):
@@ -43,7 +42,7 @@ async def replay(dut: Any) -> None:
             wrong = f"case {number} ({case.name}), {wrong}"
             break
     answer = {"cycles": cycles, "bins": sorted(bins), "wrong": wrong}
-    Path(os.environ["HWSIM_RTL_ANSWER"]).write_text(json.dumps(answer))
+    Path("answer.json").write_text(json.dumps(answer))
 
 
 async def _reset(dut: Any, producers: list[_Producer], consumers: list[_Consumer]) -> None:

@@ -1,79 +1,131 @@
-"""Builds a block with Verilator and runs its cases under cocotb."""
+"""Builds a design for a simulator, once for each content, and runs cases on it under cocotb."""
 
 from __future__ import annotations
 
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rtl.block import Case
-from rtl.flow.tools import verilator_environment
+from rtl.flow.cache import cache_folder, digest
+from rtl.flow.tools import Simulator, versions
 
-__all__ = ["run_cases"]
+__all__ = ["Design", "SimulationError", "build", "run_cases"]
 
-ROOT = Path(__file__).resolve().parents[2]
+SHARED_OBJECTS = ("verilated", "verilated_dpi", "verilated_threads", "verilated_vpi", "verilator")
+"""What every Verilator build compiles anew although it never differs."""
+
+
+class SimulationError(Exception):
+    """A design that does not compile, or a simulation that ended without an answer."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """Verilog to simulate."""
+
+    module: str
+    verilog: str
+    models: Sequence[Path] = ()
+    waves: bool = False
+
+    @property
+    def content(self) -> str:
+        """A digest of all that a build depends on."""
+        models = [model.read_text() for model in self.models]
+        return digest([self.module, self.verilog, *models, str(self.waves), *versions()])
+
+
+def build(design: Design, simulator: Simulator) -> Path:
+    """The folder of the built simulation, from the cache if the same was built before."""
+    folder = cache_folder("builds", simulator.name) / design.content[:32]
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="making-") as making:
+            _compile(design, simulator, Path(making))
+            shutil.rmtree(Path(making) / "obj", ignore_errors=True)
+            _publish(Path(making), folder)
+    return folder
+
+
+def _compile(design: Design, simulator: Simulator, folder: Path) -> None:
+    source = folder / f"{design.module}.v"
+    source.write_text(design.verilog)
+    objects = cache_folder("objects", digest([simulator.name, *versions()])[:32])
+    if simulator.name == "verilator":
+        for kept in objects.glob("*.[do]"):
+            shutil.copy2(kept, folder / kept.name)
+    _cocotb(
+        simulator,
+        folder,
+        step="build",
+        module=design.module,
+        sources=[str(source), *map(str, design.models)],
+        waves=design.waves,
+    )
+    if simulator.name == "verilator" and not design.waves:
+        _keep_objects(folder, objects)
+        for leftover in [*folder.glob("*.cpp"), *folder.glob("*.[ohd]"), *folder.glob("*.gch")]:
+            leftover.unlink()
+
+
+def _keep_objects(folder: Path, objects: Path) -> None:
+    """Put aside what the next build need not compile again."""
+    for name in SHARED_OBJECTS:
+        for made in folder.glob(f"{name}.[do]"):
+            if not (objects / made.name).exists():
+                aside = objects / f"{made.name}.{os.getpid()}"
+                shutil.copy2(made, aside)
+                aside.rename(objects / made.name)
+
+
+def _publish(made: Path, folder: Path) -> None:
+    """Give a build its name; another process may have been quicker."""
+    shutil.copytree(made, f"{made}.done")
+    try:
+        Path(f"{made}.done").rename(folder)
+    except OSError:
+        shutil.rmtree(f"{made}.done")
 
 
 def run_cases(
-    verilog: str,
-    name: str,
-    models: Sequence[Path],
-    cases: Sequence[Case],
-    folder: Path,
-    *,
-    waves: bool = False,
-) -> dict[str, object]:
-    """What :mod:`rtl.flow.replay` says of ``cases``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.v").write_text(verilog)
-    (folder / "cases.pickle").write_bytes(pickle.dumps(list(cases)))
-    answer = folder / "answer.json"
-    answer.unlink(missing_ok=True)
-    environment = verilator_environment() | {
-        "HWSIM_RTL_CASES": str(folder / "cases.pickle"),
-        "HWSIM_RTL_ANSWER": str(answer),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
-    }
-    job = {
-        "name": name,
-        "sources": [str(model) for model in models] + [str(folder / f"{name}.v")],
-        "folder": str(folder),
-        "waves": waves,
-    }
-    log = folder / "log.txt"
-    with log.open("w") as out:
-        subprocess.run(
-            [sys.executable, "-c", _RUNNER, json.dumps(job)],
-            check=False,
-            env=environment,
-            stdout=out,
-            stderr=out,
-            cwd=folder,
-        )
-    if not answer.exists():
-        raise RuntimeError(f"{name}: the simulation ended without an answer, see {log}")
-    return json.loads(answer.read_text())
+    design: Design, simulator: Simulator, cases: Sequence[Case], waves: Path | None = None
+) -> dict[str, Any]:
+    """What :mod:`rtl.flow.replay` says of ``cases``; a waveform is left at ``waves``."""
+    built = build(design, simulator)
+    with tempfile.TemporaryDirectory(prefix="hwsim-rtl-") as scratch:
+        folder = Path(scratch)
+        (folder / "cases.pickle").write_bytes(pickle.dumps(list(cases)))
+        log = _cocotb(
+            simulator, folder, step="test", module=design.module, built=str(built),
+            waves=design.waves,
+        )  # fmt: skip
+        if not (folder / "answer.json").exists():
+            raise SimulationError(f"{design.module}: no answer from the simulation:\n{log[-2000:]}")
+        if waves is not None:
+            shutil.copy(folder / "waves.fst", waves)
+        answer: dict[str, Any] = json.loads((folder / "answer.json").read_text())
+        return answer
 
 
-_RUNNER = """
-import json, sys
-from cocotb_tools.runner import Verilator
-
-class Runner(Verilator):
-    def _build_command(self):
-        # only the ports are driven and read: all signals public would keep Verilator from optimising
-        shown = {"--public-flat-rw": ["--public-depth", "1"]}
-        return [[w for word in c for w in shown.get(word, [word])] for c in super()._build_command()]
-
-job = json.loads(sys.argv[1])
-runner = Runner()
-runner.build(sources=job["sources"], hdl_toplevel=job["name"], build_dir=job["folder"], always=True,
-             build_args=["-Wno-fatal"] + (["--trace-fst"] if job["waves"] else []),
-             waves=job["waves"], timescale=("1ns", "1ps"))
-runner.test(test_module="rtl.flow.replay", hdl_toplevel=job["name"], build_dir=job["folder"],
-            test_dir=job["folder"], waves=job["waves"])
-"""
+def _cocotb(simulator: Simulator, folder: Path, **job: Any) -> str:
+    """Run a step of cocotb's runner on its own: it prints and exits as it likes."""
+    done = subprocess.run(
+        [sys.executable, "-m", "rtl.flow.runner", simulator.name, json.dumps(job)],
+        check=False,
+        cwd=folder,
+        env=simulator.environment | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode and job["step"] == "build":
+        raise SimulationError(f"{job['module']} does not compile:\n{done.stdout[-4000:]}")
+    return done.stdout

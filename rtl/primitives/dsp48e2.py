@@ -91,8 +91,5 @@ def multiply_add(
 
 
 def _wide(value: Value, width: int) -> Value:
-    """``value`` sign-extended to the width of a port."""
-    extended = Value.cast(value)
-    return Value.cast(
-        (extended.as_signed() if extended.shape().signed else extended) | Const(0, signed(width))
-    )[:width]
+    """``value`` extended to the width of a port, by its sign if it has one."""
+    return Value.cast(value | Const(0, signed(width)))[:width]

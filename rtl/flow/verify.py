@@ -1,0 +1,197 @@
+"""Verifies blocks: values, the cycle of every transfer, coverage, and that faults are caught."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+
+import hwsim
+from hwsim.config import Config
+from rtl.block import Block, Mutant
+from rtl.flow.cache import cache_folder, digest
+from rtl.flow.emit import emit, emit_mutant
+from rtl.flow.simulate import Design, SimulationError, run_cases
+from rtl.flow.tools import Simulator
+from rtl.registry import BLOCKS, block
+
+__all__ = ["BlockReport", "Run", "Target", "verify"]
+
+BENCH_MODULES = ("rtl.block", "rtl.flow.replay", "rtl.benches.stimulus")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A block and one of its parameter sets."""
+
+    name: str
+    config: Config
+    mutate: bool = True
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one simulation of a block showed."""
+
+    outputs: int
+    """Values compared with the golden function's."""
+    transfers: int
+    """Transfers whose cycle was compared with the law's."""
+    cycles: int
+    covered: tuple[str, ...]
+    wrong: str
+    """The first difference, or nothing."""
+
+
+@dataclass
+class BlockReport:
+    """What was found out about one block, over its parameter sets."""
+
+    name: str
+    outputs_checked: int = 0
+    cycles_checked: int = 0
+    cycles_simulated: int = 0
+    missing_bins: list[str] = field(default_factory=list)
+    bins: int = 0
+    mutants: int = 0
+    survivors: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    waveforms: list[str] = field(default_factory=list)
+
+    @property
+    def coverage(self) -> float:
+        """Share of the declared bins that were reached."""
+        return 1 - len(self.missing_bins) / self.bins if self.bins else 1.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was as it must be."""
+        return not (self.failures or self.missing_bins or self.survivors)
+
+    def to_json(self) -> dict[str, object]:
+        """As ``hwsim rtl verify --json`` prints it."""
+        return {
+            "name": self.name,
+            "passed": self.passed,
+            "outputs_checked": self.outputs_checked,
+            "cycles_checked": self.cycles_checked,
+            "cycles_simulated": self.cycles_simulated,
+            "coverage": self.coverage,
+            "missing_bins": self.missing_bins,
+            "mutants": self.mutants,
+            "mutants_killed": self.mutants - len(self.survivors),
+            "survivors": self.survivors,
+            "failures": self.failures,
+            "waveforms": self.waveforms,
+        }
+
+
+def verify(
+    targets: Sequence[Target],
+    simulator: Simulator,
+    *,
+    seed: int = 0,
+    progress: Callable[[float, str], None] = lambda _done, _what: None,
+) -> list[BlockReport]:
+    """Run every target and its mutants, on all cores; the answers of before are used again."""
+    reports = {target.name: BlockReport(target.name) for target in targets}
+    jobs = list(_jobs(targets))
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        waiting: dict[Future[Run], tuple[Target, Mutant | None]] = {
+            pool.submit(_run, target.name, target.config, mutant, simulator, seed): (target, mutant)
+            for target, mutant in jobs
+        }
+        for done, future in enumerate(as_completed(waiting), start=1):
+            target, mutant = waiting[future]
+            _note(reports[target.name], target, mutant, future.result())
+            what = target.name if mutant is None else f"{target.name}: {mutant.name}"
+            progress(done / len(jobs), what)
+    return list(reports.values())
+
+
+def _jobs(targets: Sequence[Target]) -> Iterator[tuple[Target, Mutant | None]]:
+    """The designs themselves first: they take longest."""
+    yield from ((target, None) for target in targets)
+    for target in targets:
+        if target.mutate:
+            yield from ((target, mutant) for mutant in block(target.name).mutants)
+
+
+def _note(report: BlockReport, target: Target, mutant: Mutant | None, run: Run) -> None:
+    if mutant is not None:
+        report.mutants += 1
+        if not run.wrong:
+            report.survivors.append(mutant.name)
+        return
+    report.outputs_checked += run.outputs
+    report.cycles_checked += run.transfers
+    report.cycles_simulated += run.cycles
+    if run.wrong:
+        report.failures.append(f"{_named(target.config)}: {run.wrong}")
+        return
+    bins = _all_bins(block(target.name), target.config)
+    report.bins += len(bins)
+    report.missing_bins += sorted(bins - set(run.covered))
+
+
+def _named(config: Config) -> str:
+    changed = config.model_dump(exclude_defaults=True, mode="json")
+    return " ".join(f"{key}={value}" for key, value in changed.items()) or "default parameters"
+
+
+def _all_bins(block_: Block, config: Config) -> frozenset[str]:
+    return block_.bins(config) | {"reset in mid-stream"}
+
+
+def _run(name: str, config: Config, mutant: Mutant | None, simulator: Simulator, seed: int) -> Run:
+    """Simulate one design, or take the answer of the last time that nothing differed."""
+    block_ = block(name)
+    verilog = emit(block_, config) if mutant is None else emit_mutant(block_, config, mutant)
+    design = Design(block_.module, verilog, block_.models)
+    key = digest(
+        [design.content, simulator.name, str(seed), config.model_dump_json(), *_bench(block_)]
+    )
+    kept = cache_folder("answers") / f"{key[:32]}.json"
+    if kept.exists():
+        return Run(**json.loads(kept.read_text()))
+    run = _simulate(block_, config, design, simulator, seed)
+    aside = kept.with_suffix(f".{os.getpid()}")
+    aside.write_text(json.dumps(asdict(run)))
+    aside.rename(kept)
+    return run
+
+
+def _simulate(
+    block_: Block, config: Config, design: Design, simulator: Simulator, seed: int
+) -> Run:
+    cases = list(block_.cases(config, Random(seed)))
+    try:
+        answer = run_cases(design, simulator, cases)
+    except SimulationError as error:
+        return Run(0, 0, 0, (), str(error))
+    covered = frozenset[str]().union(*(case.covers for case in cases), answer["bins"])
+    if any(case.cut for case in cases):
+        covered |= {"reset in mid-stream"}
+    return Run(
+        outputs=sum(case.outputs for case in cases),
+        transfers=sum(len(seen) for case in cases for seen in case.expected.values()),
+        cycles=answer["cycles"],
+        covered=tuple(sorted(covered)),
+        wrong=answer["wrong"],
+    )
+
+
+def _bench(block_: Block) -> Iterator[str]:
+    """The text of everything that says what the design must do."""
+    for module in (*BENCH_MODULES, BLOCKS[block_.name]):
+        yield inspect.getsource(importlib.import_module(module))
+    for package in ("golden", "laws"):
+        folder = Path(hwsim.__file__).parent / package
+        for path in sorted(folder.glob("*.py")):
+            yield path.read_text()
