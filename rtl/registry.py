@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from hwsim.errors import ConfigError
+from hwsim.errors import ConfigError, Problem
 from rtl.block import Block
 
 __all__ = ["BLOCKS", "block"]
@@ -24,6 +24,7 @@ def block(name: str) -> Block:
         If there is none.
     """
     if name not in BLOCKS:
-        raise ConfigError(f"block must be one of {', '.join(BLOCKS)}, got {name!r}")
+        rule = f"must be one of {', '.join(BLOCKS)}"
+        raise ConfigError([Problem("", "block", rule, name)])
     found: Block = import_module(BLOCKS[name]).BLOCK
     return found

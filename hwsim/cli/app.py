@@ -17,6 +17,7 @@ from hwsim.cli.compare import compare
 from hwsim.cli.list import list_registered
 from hwsim.cli.program import program
 from hwsim.cli.report import report
+from hwsim.cli.rtl import rtl
 from hwsim.cli.run import run
 from hwsim.cli.terminal import discard_output, print_error, print_text
 from hwsim.cli.trace import trace
@@ -43,6 +44,7 @@ app.command("validate")(validate)
 app.command("bench")(bench)
 app.add_typer(trace, name="trace")
 app.add_typer(program, name="program")
+app.add_typer(rtl, name="rtl")
 
 
 def _print_version(wanted: bool) -> None:

