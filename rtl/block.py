@@ -55,6 +55,8 @@ class Mutant:
     """Module that holds the passage."""
     old: str
     new: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Parameters at which the fault shows, if not at the default ones."""
 
 
 @dataclass(frozen=True)

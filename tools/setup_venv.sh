@@ -65,5 +65,5 @@ PIP_DISABLE_PIP_VERSION_CHECK=1
 export PIP_DISABLE_PIP_VERSION_CHECK
 make_venv
 install editables hatchling
-install --no-build-isolation --editable '.[dev]'
+install --no-build-isolation --editable '.[dev,rtl]'
 key > "$stamp"

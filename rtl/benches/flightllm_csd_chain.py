@@ -128,6 +128,8 @@ def _timing(geometry: ChainGeometry) -> list[Mode]:
     ]
 
 
+LONG = {"chain_length": "32", "densities": "[{n=2, m=16}, {n=8, m=16}, {n=16, m=16}, {n=2, m=4}]"}
+"""Four runs of eight: what is passed on is passed on again."""
 _SOURCE = "rtl.blocks.flightllm_csd_chain"
 
 BLOCK = Block(
@@ -141,7 +143,7 @@ BLOCK = Block(
     sweep=(
         {},
         {"chain_length": "8", "densities": "[{n=2, m=8}, {n=4, m=8}, {n=8, m=8}, {n=2, m=4}]"},
-        {"chain_length": "32", "densities": "[{n=2, m=16}, {n=8, m=16}, {n=16, m=16}, {n=2, m=4}]"},
+        LONG,
     ),
     mutants=(
         Mutant(
@@ -164,7 +166,11 @@ BLOCK = Block(
             "p[LANE_BITS - 1]",
         ),
         Mutant(
-            "excess not carried", _SOURCE, "(low >> PASSED_BITS) + excess", "(low >> PASSED_BITS)"
+            "excess not carried",
+            _SOURCE,
+            "(low >> PASSED_BITS) + excess",
+            "(low >> PASSED_BITS)",
+            settings=LONG,
         ),
         Mutant("excess lost", _SOURCE, "(excess << PASSED_BITS) if excess is not None else 0", "0"),
         Mutant("cut a cycle early", _SOURCE, "density[3 + skew(dsp)]", "density[2 + skew(dsp)]"),

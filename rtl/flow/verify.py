@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -19,6 +19,7 @@ from rtl.flow.cache import cache_folder, digest
 from rtl.flow.emit import StaleMutantError, emit, emit_mutant
 from rtl.flow.simulate import Design, SimulationError, run_cases
 from rtl.flow.tools import Simulator
+from rtl.parameters import config_of
 from rtl.registry import BLOCKS, block
 
 __all__ = ["BlockReport", "Run", "Target", "verify"]
@@ -155,8 +156,9 @@ def _jobs(targets: Sequence[Target]) -> Iterator[tuple[Target, Mutant | None]]:
     """The designs themselves first: they take longest."""
     yield from ((target, None) for target in targets)
     for target in targets:
-        if target.mutate:
-            yield from ((target, mutant) for mutant in block(target.name).mutants)
+        for mutant in block(target.name).mutants if target.mutate else ():
+            config = config_of(block(target.name), mutant.settings) if mutant.settings else None
+            yield replace(target, config=config or target.config), mutant
 
 
 def _note(report: BlockReport, target: Target, mutant: Mutant | None, run: Run) -> None:
