@@ -20,7 +20,11 @@ class Offer:
     """What a bench sends into a stream: item i comes ``gaps[i]`` cycles after the one before."""
 
     payloads: Sequence[int]
+    """Of a stream without payload: zeros."""
     gaps: Sequence[int]
+    follows: str = ""
+    """An output stream whose consumer answers here: item i comes, at the earliest once the one
+    before was taken, ``gaps[i]`` cycles (at least 1) after the i-th transfer on that stream."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,12 +30,17 @@ async def replay(dut: Any) -> None:
     Clock(dut.clk, 10, unit="ns").start()
     cycles, bins, wrong = 0, set[str](), ""
     for number, case in enumerate(cases):
-        producers = [_Producer(dut, name, case) for name in case.inputs]
-        consumers = [_Consumer(dut, name, case) for name in case.ready]
-        await _reset(dut, producers, consumers)
-        await _run(dut, case.cycles, producers, consumers)
+        consumers = {name: _Consumer(dut, name, case) for name in case.ready}
+        producers = [
+            _Follower(dut, name, case, consumers[offer.follows])
+            if offer.follows
+            else _Producer(dut, name, case)
+            for name, offer in case.inputs.items()
+        ]
+        await _reset(dut, producers, [*consumers.values()])
+        await _run(dut, case.cycles, producers, [*consumers.values()])
         cycles += case.cycles
-        streams = [*producers, *consumers]
+        streams = [*producers, *consumers.values()]
         bins |= {f"{s.name}: {bin_}" for s in streams for bin_ in s.bins}
         wrong = next((w for s in streams if (w := s.difference())), "")
         if wrong:
@@ -73,6 +78,12 @@ async def _run(
             consumer.sample(cycle)
 
 
+class _NoPayload:
+    """Stands for the port of a stream that has no payload."""
+
+    value = 0
+
+
 class _Stream:
     """One valid/ready stream of the block and the transfers seen on it."""
 
@@ -80,20 +91,20 @@ class _Stream:
         self.name = name
         self.valid = getattr(dut, f"{name}__valid")
         self.ready = getattr(dut, f"{name}__ready")
-        self.payload = getattr(dut, f"{name}__payload")
+        self.payload = getattr(dut, f"{name}__payload", _NoPayload())
         self.bins: set[str] = set()
         self._expected = case.expected[name]
-        self._seen: list[tuple[int, int]] = []
+        self.seen: list[tuple[int, int]] = []
 
     def difference(self) -> str:
         """The first transfer that is not the expected one, or nothing."""
-        for i, (seen, due) in enumerate(zip(self._seen, self._expected, strict=False)):
+        for i, (seen, due) in enumerate(zip(self.seen, self._expected, strict=False)):
             if seen[0] != due[0]:
                 return f"{self.name}[{i}]: in cycle {seen[0]}, the law says {due[0]}"
             if seen[1] != due[1]:
                 return f"{self.name}[{i}], cycle {seen[0]}: {seen[1]:#x}, golden {due[1]:#x}"
-        if len(self._seen) != len(self._expected):
-            return f"{self.name}: {len(self._seen)} transfers, expected {len(self._expected)}"
+        if len(self.seen) != len(self._expected):
+            return f"{self.name}: {len(self.seen)} transfers, expected {len(self._expected)}"
         return ""
 
 
@@ -107,7 +118,7 @@ class _Producer(_Stream):
         self._offering = False
 
     def drive(self, cycle: int) -> None:
-        taken = len(self._seen)
+        taken = len(self.seen)
         if not self._offering and taken < len(self._payloads) and cycle >= self._at:
             self.payload.value = self._payloads[taken]
             self.valid.value = 1
@@ -117,8 +128,8 @@ class _Producer(_Stream):
         if not self._offering:
             return
         if self.ready.value:
-            taken = len(self._seen)
-            self._seen.append((cycle, self._payloads[taken]))
+            taken = len(self.seen)
+            self.seen.append((cycle, self._payloads[taken]))
             pause = self._gaps[taken + 1] if taken + 1 < len(self._gaps) else None
             self.bins.add("paused" if pause else "back to back")
             self._at = cycle + 1 + (pause or 0)
@@ -127,6 +138,20 @@ class _Producer(_Stream):
             self._offering = False
         else:
             self.bins.add("stalled")
+
+
+class _Follower(_Producer):
+    """Answers the transfers of an output stream, one item each."""
+
+    def __init__(self, dut: Any, name: str, case: Case, lead: _Stream) -> None:
+        super().__init__(dut, name, case)
+        self._lead = lead
+
+    def drive(self, cycle: int) -> None:
+        taken = len(self.seen)
+        if not self._offering and taken < len(self._lead.seen):
+            self._at = self._lead.seen[taken][0] + self._gaps[taken]
+            super().drive(cycle)
 
 
 class _Consumer(_Stream):
@@ -146,8 +171,8 @@ class _Consumer(_Stream):
         if not self.valid.value:
             self.bins.add("starved")
         elif self._ready:
-            if self._seen and self._seen[-1][0] == cycle - 1:
+            if self.seen and self.seen[-1][0] == cycle - 1:
                 self.bins.add("back to back")
-            self._seen.append((cycle, int(self.payload.value)))
+            self.seen.append((cycle, int(self.payload.value)))
         else:
             self.bins.add("stalled")

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from hwsim.errors import ProtocolError
 from hwsim.laws.flightllm_isa import UNITS, LoadMode, Opcode
+from hwsim.laws.flightllm_scheduler import START_TOKEN
 from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.decoder import Decoder, Stream
 from hwsim.models.flightllm.labels import burst_label
-from hwsim.models.flightllm.tokens import START_TOKEN
 from hwsim.sim import Component, Counter, In, Kernel, Out, Process, StageAccount, connect
 
 __all__ = ["ExecutionUnit", "InstructionScheduler", "Segment", "SegmentTimes", "UnitTimes", "build"]

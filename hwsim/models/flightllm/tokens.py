@@ -14,14 +14,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from hwsim.laws.flightllm_isa import Opcode
+from hwsim.laws.flightllm_scheduler import START_TOKEN
 from hwsim.models.flightllm.decoder import Stream
 
-__all__ = ["START_TOKEN", "least_depth"]
+__all__ = ["least_depth"]
 
 Streams = Mapping[Opcode, Stream]
 Edge = tuple[Opcode, Opcode]
-START_TOKEN: Edge = (Opcode.SYS, Opcode.LD)
-"""The token that stands ready when a segment starts, from the barrier before it or the host."""
 
 
 def least_depth(streams: Streams) -> int | None:
