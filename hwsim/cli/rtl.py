@@ -95,6 +95,9 @@ def verify(
         bool, typer.Option("--mutate/--no-mutate", help="Try the deliberate faults too.")
     ] = True,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0)] = 0,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Simulate again what was simulated before.")
+    ] = False,
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Where the waveform of a failure goes.")
     ] = Path("runs/rtl"),
@@ -112,7 +115,7 @@ def verify(
         targets.append(Target(block.name, config, mutate=mutate and block.name not in first))
         first.add(block.name)
     with progress("verify") as show:
-        reports = check(targets, find_simulator(), seed=seed, waves=out, progress=show)
+        reports = check(targets, find_simulator(), seed=seed, waves=out, fresh=fresh, progress=show)
     if json:
         print_json({"schema": 1, "blocks": [report.to_json() for report in reports]})
     else:

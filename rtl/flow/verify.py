@@ -24,6 +24,8 @@ from rtl.registry import BLOCKS, block
 
 __all__ = ["BlockReport", "Run", "Target", "verify"]
 
+Job = tuple["Target", Mutant | None]
+
 BENCH_MODULES = ("rtl.block", "rtl.flow.replay", "rtl.benches.stimulus")
 
 
@@ -34,6 +36,15 @@ class Target:
     name: str
     config: Config
     mutate: bool = True
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How to simulate, the same for every job."""
+
+    simulator: Simulator
+    seed: int
+    fresh: bool
 
 
 @dataclass(frozen=True)
@@ -110,29 +121,45 @@ def verify(
     *,
     seed: int = 0,
     waves: Path | None = None,
+    fresh: bool = False,
+    processes: int | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> list[BlockReport]:
     """Run every target and its mutants, on all cores; the answers of before are used again.
 
-    The waveform of each target that fails is left in the folder ``waves``.
+    The waveform of each target that fails is left in the folder ``waves``. ``fresh`` asks for no
+    answer of before. ``processes`` is the
+    number of workers: one a core unless given, and 0 for none but this process.
     """
     reports = {target.name: BlockReport(target.name) for target in targets}
     jobs = list(_jobs(targets))
-    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
-        waiting: dict[Future[Run], tuple[Target, Mutant | None]] = {
-            pool.submit(_run, target.name, target.config, mutant, simulator, seed): (target, mutant)
-            for target, mutant in jobs
-        }
-        for done, future in enumerate(as_completed(waiting), start=1):
-            target, mutant = waiting[future]
-            _note(reports[target.name], target, mutant, future.result())
+    runs = _runs(jobs, Setting(simulator, seed, fresh), processes)
+    for done, (target, mutant, run) in enumerate(runs, start=1):
+        _note(reports[target.name], target, mutant, run)
+        if progress is not None:
             what = target.name if mutant is None else f"{target.name}: {mutant.name}"
-            if progress is not None:
-                progress(done / len(jobs), what)
+            progress(done / len(jobs), what)
     if waves is not None:
         for target in targets:
             _leave_waveform(reports[target.name], target, simulator, seed, waves)
     return list(reports.values())
+
+
+def _runs(
+    jobs: Sequence[Job], setting: Setting, processes: int | None
+) -> Iterator[tuple[Target, Mutant | None, Run]]:
+    """Every job with its run, as they end."""
+    if processes == 0:
+        for target, mutant in jobs:
+            yield target, mutant, _run(target.name, target.config, mutant, setting)
+        return
+    with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+        waiting: dict[Future[Run], Job] = {
+            pool.submit(_run, target.name, target.config, mutant, setting): (target, mutant)
+            for target, mutant in jobs
+        }
+        for future in as_completed(waiting):
+            yield *waiting[future], future.result()
 
 
 def _leave_waveform(
@@ -152,7 +179,7 @@ def _leave_waveform(
     report.waveforms.append(str(path))
 
 
-def _jobs(targets: Sequence[Target]) -> Iterator[tuple[Target, Mutant | None]]:
+def _jobs(targets: Sequence[Target]) -> Iterator[Job]:
     """The designs themselves first: they take longest."""
     yield from ((target, None) for target in targets)
     for target in targets:
@@ -191,7 +218,7 @@ def _all_bins(block_: Block, config: Config) -> frozenset[str]:
     return block_.bins(config) | {"reset in mid-stream"}
 
 
-def _run(name: str, config: Config, mutant: Mutant | None, simulator: Simulator, seed: int) -> Run:
+def _run(name: str, config: Config, mutant: Mutant | None, setting: Setting) -> Run:
     """Simulate one design, or take the answer of the last time that nothing differed."""
     block_ = block(name)
     try:
@@ -199,14 +226,13 @@ def _run(name: str, config: Config, mutant: Mutant | None, simulator: Simulator,
     except StaleMutantError as error:
         return Run(0, 0, 0, (), "", broken=str(error))
     design = Design(block_.module, verilog, block_.models)
-    key = digest(
-        [design.content, simulator.name, str(seed), config.model_dump_json(), *_bench(block_)]
-    )
+    asked = (setting.simulator.name, str(setting.seed), config.model_dump_json())
+    key = digest([design.content, *asked, *_bench(block_)])
     kept = cache_folder("answers") / f"{key[:32]}.json"
-    if kept.exists():
+    if kept.exists() and not setting.fresh:
         return Run(**json.loads(kept.read_text()))
     try:
-        run = _simulate(block_, config, design, simulator, seed)
+        run = _simulate(block_, config, design, setting)
     except SimulationError as error:
         return Run(0, 0, 0, (), "", broken=str(error))
     aside = kept.with_suffix(f".{os.getpid()}")
@@ -215,11 +241,9 @@ def _run(name: str, config: Config, mutant: Mutant | None, simulator: Simulator,
     return run
 
 
-def _simulate(
-    block_: Block, config: Config, design: Design, simulator: Simulator, seed: int
-) -> Run:
-    cases = list(block_.cases(config, Random(seed)))
-    answer = run_cases(design, simulator, cases)
+def _simulate(block_: Block, config: Config, design: Design, setting: Setting) -> Run:
+    cases = list(block_.cases(config, Random(setting.seed)))
+    answer = run_cases(design, setting.simulator, cases)
     covered = frozenset[str]().union(*(case.covers for case in cases), answer["bins"])
     if any(case.cut for case in cases):
         covered |= {"reset in mid-stream"}

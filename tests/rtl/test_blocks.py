@@ -1,0 +1,108 @@
+"""What holds for every block that is registered."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from hwsim.config import Config
+from rtl.block import Block
+from rtl.flow.emit import emit
+from rtl.flow.generate import generate, ports
+from rtl.flow.lint import lint
+from rtl.flow.tools import Simulator, find_simulator
+from rtl.flow.verify import Target, verify
+from rtl.parameters import config_of
+from rtl.registry import BLOCKS, block
+
+pytestmark = pytest.mark.rtl
+
+SETS = [(name, i) for name in BLOCKS for i in range(len(block(name).sweep))]
+
+
+def chosen(name: str, parameter_set: int) -> tuple[Block, Config]:
+    found = block(name)
+    return found, config_of(found, found.sweep[parameter_set])
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_default_parameters_are_the_first_set(name: str) -> None:
+    found, config = chosen(name, 0)
+    assert config == found.parameters()
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_declares_enough_to_be_checked(name: str) -> None:
+    found = block(name)
+    assert len(found.sweep) >= 3
+    assert len(found.mutants) >= 8
+    assert len({mutant.name for mutant in found.mutants}) == len(found.mutants)
+
+
+@pytest.mark.parametrize(("name", "parameter_set"), SETS)
+def test_verilog_is_the_same_bytes_each_time(name: str, parameter_set: int) -> None:
+    found, config = chosen(name, parameter_set)
+    assert emit(found, config) == emit(found, config)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_manifest_gives_the_ports_that_the_verilog_has(name: str) -> None:
+    found, config = chosen(name, 0)
+    component = found.component(config)
+    declared = emit(found, config).split("endmodule")[0]
+    for port in ports(component):
+        width = f"[{port['width'] - 1}:0] " if port["width"] > 1 else ""
+        assert f"  {port['direction']} {width}{port['name']};" in declared
+    emitted = {line.split()[-1].rstrip(";") for line in declared.splitlines() if "put " in line}
+    assert emitted == {port["name"] for port in ports(found.component(config))}
+
+
+@pytest.mark.parametrize(("name", "parameter_set"), SETS)
+def test_lint_finds_nothing_that_is_not_waived(
+    name: str, parameter_set: int, simulator: Simulator, tmp_path: Path
+) -> None:
+    found, config = chosen(name, parameter_set)
+    generate(found, config, tmp_path)
+    assert lint(simulator, sorted(tmp_path.glob("*.v")), found.module) == ""
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_case_never_expects_two_transfers_of_a_stream_in_one_cycle(name: str) -> None:
+    found, config = chosen(name, 0)
+    for case in found.cases(config, Random(0)):
+        for transfers in case.expected.values():
+            assert all(one < other for (one, _), (other, _) in pairwise(transfers))
+            assert all(cycle < case.cycles for cycle, _ in transfers)
+
+
+@pytest.mark.parametrize(("name", "parameter_set"), SETS)
+def test_values_and_cycles_are_golden_and_law(
+    name: str, parameter_set: int, simulator: Simulator, tmp_path: Path
+) -> None:
+    _, config = chosen(name, parameter_set)
+    (report,) = verify([Target(name, config, mutate=False)], simulator, waves=tmp_path)
+    assert report.problems() == []
+    assert report.coverage == 1
+    assert report.outputs_checked > 20_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_fault_is_caught(name: str, simulator: Simulator) -> None:
+    found, config = chosen(name, 0)
+    (report,) = verify([Target(name, config)], simulator)
+    assert report.problems() == []
+    assert report.mutants == len(found.mutants)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+@pytest.mark.parametrize("name", BLOCKS)
+def test_icarus_verilog_agrees(name: str) -> None:
+    _, config = chosen(name, 0)
+    (report,) = verify([Target(name, config, mutate=False)], find_simulator("icarus"))
+    assert report.problems() == []
