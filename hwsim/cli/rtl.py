@@ -68,6 +68,9 @@ def generate(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write.")] = Path(
         "build/rtl"
     ),
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Draw each block and a few of its cycles too.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Write Verilog and a manifest for each block."""
@@ -80,10 +83,22 @@ def generate(
             if show:
                 show(done / len(chosen), block.name)
             written += write(block, config, out)
+            if pictures:
+                written += _pictures(block, config, out)
     if json:
         print_json({"schema": 1, "files": [str(path) for path in written]})
     else:
         print_text("".join(f"{path}\n" for path in written))
+
+
+def _pictures(block: Block, config: Config, folder: Path) -> tuple[Path, Path]:
+    from rtl.flow.pictures import draw_diagram, draw_waveform
+    from rtl.flow.tools import find_simulator
+
+    diagram, waveform = folder / f"{block.module}.png", folder / f"{block.module}_waveform.png"
+    draw_diagram(block, diagram)
+    draw_waveform(block, config, find_simulator(), waveform)
+    return diagram, waveform
 
 
 @rtl.command("verify")

@@ -140,6 +140,15 @@ BLOCK = Block(
     modes=_timing,
     cases=_cases,
     bins=_bins,
+    diagram=(
+        ("beat:\nactivations,\nweights, indices,\ndensity",),
+        ("sparse\nmultiplexers",),
+        ("skew, a cycle\na DSP",),
+        ("run of 8 DSPs,\ntwo lanes, Z cut", "run of 8 DSPs,\ntwo lanes, Z cut"),
+        ("overflow\nadjust unit", "reduction nodes,\none a group"),
+        ("alignment",),
+        ("sums",),
+    ),
     sweep=(
         {},
         {"chain_length": "8", "densities": "[{n=2, m=8}, {n=4, m=8}, {n=8, m=8}, {n=2, m=4}]"},

@@ -1,14 +1,15 @@
 """The cocotb side of ``verify``: replays cases into a block and compares every transfer.
 
 Runs inside the simulator, in a folder where :mod:`rtl.flow.simulate` left ``cases.pickle``; leaves
-``answer.json`` there. One coroutine does all of a cycle's work: triggers are what a simulation
-driven from Python costs.
+``answer.json`` there, with the value of every port in every cycle if there is a file ``record``.
+One coroutine does all of a cycle's work: triggers are what a simulation driven from Python costs.
 """
 
 from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from rtl.block import Case
 __all__ = ["replay"]
 
 RESET_CYCLES = 2
+Record = dict[str, list[int]]
+"""The value of each port in each cycle."""
 
 
 @cocotb.test()
@@ -29,6 +32,7 @@ async def replay(dut: Any) -> None:
     cases: list[Case] = pickle.loads(Path("cases.pickle").read_bytes())
     Clock(dut.clk, 10, unit="ns").start()
     cycles, bins, wrong = 0, set[str](), ""
+    record: Record | None = {} if Path("record").exists() else None
     for number, case in enumerate(cases):
         consumers = {name: _Consumer(dut, name, case) for name in case.ready}
         producers = [
@@ -38,7 +42,7 @@ async def replay(dut: Any) -> None:
             for name, offer in case.inputs.items()
         ]
         await _reset(dut, producers, [*consumers.values()])
-        await _run(dut, case.cycles, producers, [*consumers.values()])
+        await _run(dut, case.cycles, producers, [*consumers.values()], record)
         cycles += case.cycles
         streams = [*producers, *consumers.values()]
         bins |= {f"{s.name}: {bin_}" for s in streams for bin_ in s.bins}
@@ -46,7 +50,7 @@ async def replay(dut: Any) -> None:
         if wrong:
             wrong = f"case {number} ({case.name}), {wrong}"
             break
-    answer = {"cycles": cycles, "bins": sorted(bins), "wrong": wrong}
+    answer = {"cycles": cycles, "bins": sorted(bins), "wrong": wrong, "record": record}
     Path("answer.json").write_text(json.dumps(answer))
 
 
@@ -63,7 +67,11 @@ async def _reset(dut: Any, producers: list[_Producer], consumers: list[_Consumer
 
 
 async def _run(
-    dut: Any, cycles: int, producers: list[_Producer], consumers: list[_Consumer]
+    dut: Any,
+    cycles: int,
+    producers: list[_Producer],
+    consumers: list[_Consumer],
+    record: Record | None,
 ) -> None:
     edge = RisingEdge(dut.clk)
     for cycle in range(cycles):
@@ -76,6 +84,16 @@ async def _run(
             producer.sample(cycle)
         for consumer in consumers:
             consumer.sample(cycle)
+        if record is not None:
+            _record(record, [*producers, *consumers])
+
+
+def _record(record: Record, streams: Sequence[_Stream]) -> None:
+    """Note what every port holds in the cycle at hand."""
+    for stream in streams:
+        for port in ("valid", "ready", "payload"):
+            value = int(getattr(stream, port).value)
+            record.setdefault(f"{stream.name}.{port}", []).append(value)
 
 
 class _NoPayload:

@@ -105,13 +105,20 @@ def _publish(made: Path, folder: Path) -> None:
 
 
 def run_cases(
-    design: Design, simulator: Simulator, cases: Sequence[Case], waves: Path | None = None
+    design: Design,
+    simulator: Simulator,
+    cases: Sequence[Case],
+    *,
+    waves: Path | None = None,
+    record: bool = False,
 ) -> dict[str, Any]:
     """What :mod:`rtl.flow.replay` says of ``cases``; a waveform is left at ``waves``."""
     built = build(design, simulator)
     with tempfile.TemporaryDirectory(prefix="hwsim-rtl-") as scratch:
         folder = Path(scratch)
         (folder / "cases.pickle").write_bytes(pickle.dumps(list(cases)))
+        if record:
+            (folder / "record").touch()
         log = _cocotb(
             simulator, folder, step="test", module=design.module, built=str(built),
             waves=design.waves,

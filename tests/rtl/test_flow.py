@@ -86,6 +86,7 @@ TOY = Block(
     modes=lambda _config: [Mode("only", 1, "1")],
     cases=cases,
     bins=lambda _config: frozenset({"i: stalled", "o: stalled"}),
+    diagram=(("i",), ("+ 1",), ("o",)),
 )
 
 
