@@ -98,7 +98,7 @@ class Block:
     cases: Callable[[Any, Random], Iterator[Case]]
     bins: Callable[[Any], frozenset[str]]
     """Functional coverage that the cases together must reach."""
-    diagram: Sequence[Sequence[str]]
+    diagram: Sequence[Sequence[str]] = ()
     """Its parts for a picture: columns from inputs to outputs, each feeding the next."""
     sweep: Sequence[Mapping[str, str]] = field(default=({},))
     """Parameter sets to verify, as ``--set`` texts; the first is the default set."""

@@ -40,6 +40,7 @@ def test_a_block_declares_enough_to_be_checked(name: str) -> None:
     found = block(name)
     assert len(found.sweep) >= 3
     assert len(found.mutants) >= 8
+    assert len(found.diagram) >= 3
     assert len({mutant.name for mutant in found.mutants}) == len(found.mutants)
 
 
