@@ -19,8 +19,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated
 
-from annotated_types import Ge, Le
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from hwsim.config import Config
 
@@ -35,8 +34,8 @@ RUN = 8
 class Density(Config):
     """Of every ``m`` consecutive weights of a column, the ``n`` that are kept."""
 
-    n: Annotated[int, Ge(1), Le(64)]
-    m: Annotated[int, Ge(1), Le(64)]
+    n: Annotated[int, Field(ge=1, le=64)]
+    m: Annotated[int, Field(ge=1, le=64)]
 
     @property
     def dense(self) -> bool:
@@ -47,7 +46,7 @@ class Density(Config):
 class ChainGeometry(Config):
     """A chain and the densities it can be switched between."""
 
-    chain_length: Annotated[int, Ge(4), Le(64)] = 16
+    chain_length: Annotated[int, Field(ge=4, le=64)] = 16
     """DSPs, and the K positions of a block."""
     densities: tuple[Density, ...] = (
         Density(n=2, m=16),

@@ -14,7 +14,7 @@ import pytest
 from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from annotated_types import Ge, Le
+from pydantic import Field
 
 from hwsim.config import Config
 from hwsim.laws.pipeline import rigid_pipeline
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.rtl
 class IncrementConfig(Config):
     """Bits of the number."""
 
-    width: Annotated[int, Ge(1), Le(32)] = 8
+    width: Annotated[int, Field(ge=1, le=32)] = 8
 
 
 class Increment(wiring.Component):
