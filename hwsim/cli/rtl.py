@@ -139,6 +139,74 @@ def verify(
         raise typer.Exit(CHECK_FAILED)
 
 
+@rtl.command("prove")
+def prove(blocks: BlocksArgument = None, set_: SetOption = None, json: JsonOption = False) -> None:
+    """Prove the blocks' assertions: bounded from reset, by induction, and not vacuously."""
+    chosen = _chosen(blocks, set_)
+    from rtl.flow.prove import prove_all
+
+    with progress("prove") as show:
+        reports = prove_all([(block, config) for block, config in chosen if block.proofs], show)
+    if json:
+        print_json({"schema": 1, "proofs": [report.to_json() for report in reports]})
+    else:
+        print_table(
+            ("block", "proof", "", "depth", "asserts", "covers", "seconds", "what it says"),
+            [
+                (
+                    report.block,
+                    report.proof,
+                    report.outcome,
+                    report.depth,
+                    report.assertions,
+                    len(report.covers),
+                    f"{report.seconds:.1f}",
+                    report.statement,
+                )
+                for report in reports
+            ],
+        )
+        for report in reports:
+            if report.problem:
+                print_note(f"{report.block}, {report.proof}: {report.problem} {report.trace}")
+    if not all(report.passed for report in reports):
+        raise typer.Exit(CHECK_FAILED)
+
+
+@rtl.command("synth")
+def synth(
+    blocks: BlocksArgument = None,
+    set_: SetOption = None,
+    sweep: SweepOption = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="Write the tables and a plot.", show_default=False
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Map blocks to an UltraScale+ device and count what they take."""
+    chosen = _chosen(blocks, set_, sweep=sweep)
+    from rtl.flow.resources import beside_published, plot, table
+    from rtl.flow.synth import synthesise_all
+
+    with progress("synth") as show:
+        results = synthesise_all(chosen, show)
+    tables = f"{table(results)}\n{beside_published(results)}"
+    if out is not None:
+        from hwsim.replace import replaced_file
+
+        out.mkdir(parents=True, exist_ok=True)
+        with replaced_file(out / "resources.md") as aside:
+            aside.write_text(tables)
+        plot(results, out / "resources.png")
+    if json:
+        print_json({"schema": 1, "blocks": [result.to_json() for result in results]})
+    else:
+        print_text(tables)
+
+
 def _print_reports(reports: list[BlockReport]) -> None:
     print_table(
         ("block", "", "outputs", "cycles checked", "coverage", "faults caught", "cycles simulated"),
