@@ -11,6 +11,7 @@ __all__ = ["BLOCKS", "block"]
 
 BLOCKS: dict[str, str] = {
     "flightllm.csd_chain": "rtl.benches.flightllm_csd_chain",
+    "flightllm.dequant": "rtl.benches.flightllm_dequant",
     "flightllm.instruction_scheduler": "rtl.benches.flightllm_instruction_scheduler",
 }
 """Where each block is described, as ``BLOCK``."""

@@ -1,0 +1,1 @@
+"""Harnesses of the proofs: assertions around the blocks, outside their RTL."""
