@@ -56,7 +56,12 @@ class CSDChain(wiring.Component):
     -----
     i : In[stream of beat_layout]
     o : Out[stream of sums_layout]
+
+    Elaborated, it also has what proofs speak of: ``valid``, a bit a stage, and ``path``.
     """
+
+    valid: Signal
+    path: ChainPath
 
     def __init__(self, geometry: ChainGeometry) -> None:
         self.geometry = geometry
@@ -71,8 +76,9 @@ class CSDChain(wiring.Component):
         """The valid bit travels beside the data; all stages share one enable."""
         m = Module()
         stages, moves = latency(self.geometry), Signal()
-        valid = Signal(stages)
-        m.submodules.path = path = EnableInserter(moves)(_Path(self.geometry, moves))
+        self.valid = valid = Signal(stages)
+        self.path = path = ChainPath(self.geometry, moves)
+        m.submodules.path = EnableInserter(moves)(path)
         m.d.comb += [
             moves.eq(self.o.ready | ~self.o.valid),
             self.i.ready.eq(moves),
@@ -85,8 +91,15 @@ class CSDChain(wiring.Component):
         return m
 
 
-class _Path(wiring.Component):
-    """The data path without the handshake: a beat in and a beat out every enabled cycle."""
+class ChainPath(wiring.Component):
+    """The data path without the handshake: a beat in and a beat out every enabled cycle.
+
+    Elaborated, it also has what proofs speak of: ``z``, the selection of each DSP's Z multiplexer,
+    and ``density``, the code that goes along with each beat.
+    """
+
+    density: _Delayed
+    z: list[Signal]
 
     def __init__(self, geometry: ChainGeometry, enable: Value) -> None:
         self.geometry = geometry
@@ -96,7 +109,8 @@ class _Path(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         geometry = self.geometry
-        density = _Delayed(m, "density", self.beat.density)
+        self.density = density = _Delayed(m, "density", self.beat.density)
+        self.z = [Signal(3, name=f"z{dsp}") for dsp in range(geometry.chain_length)]
         stages = latency(geometry)
         p: Signal | None = None
         cascade: Signal | None = None
@@ -128,7 +142,7 @@ class _Path(wiring.Component):
         operands = data.View(
             chosen.shape(), _Delayed(m, f"operands{dsp}", chosen.as_value())[skew(dsp)]
         )
-        z = Signal(3, name=f"z{dsp}")
+        z = self.z[dsp]
         with m.Switch(density[3 + skew(dsp)]):
             for code, mode in enumerate(self.geometry.densities):
                 if dsp % segment(self.geometry, mode) == 0:
