@@ -14,15 +14,15 @@ from __future__ import annotations
 from enum import IntEnum
 from pathlib import Path
 
-from amaranth.hdl import ClockSignal, Const, Instance, ResetSignal, Signal, Value, signed
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, ResetSignal, Signal, Value, signed
 
 __all__ = ["MODEL", "OPMODE_MULTIPLY", "Z", "multiply_add"]
 
 MODEL = Path(__file__).with_name("dsp48e2.v")
 """The simulation model, for simulators that lack the vendor's."""
 
-OPMODE_MULTIPLY = 0b00_000_01_01
-"""X and Y select the product; W is 0; Z is or-ed in at bit 4."""
+OPMODE_MULTIPLY = 0b01_01
+"""X and Y select the product; Z is above them, and above that W, which is 0."""
 INMODE_AD = 0b00100
 """The multiplier's A operand is D + A2, its B operand B2."""
 
@@ -79,7 +79,7 @@ def multiply_add(
         **{f"i_{name}": value for name, value in idle.items()},
         i_CLK=ClockSignal(),
         i_INMODE=Const(INMODE_AD, 5),
-        i_OPMODE=OPMODE_MULTIPLY | (z << 4),
+        i_OPMODE=Cat(Const(OPMODE_MULTIPLY, 4), z, Const(0, 2)),
         i_A=_wide(a, 30),
         i_B=_wide(b, 18),
         i_D=_wide(d, 27),

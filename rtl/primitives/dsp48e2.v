@@ -1,6 +1,6 @@
 // Simulation model of the DSP48E2 modes that the blocks here use, written from AMD UG579 (v1.11,
 // UltraScale Architecture DSP Slice): the register stages of figure 1-1 and tables on OPMODE and
-// INMODE. Anything outside those modes stops the simulation.
+// INMODE. Anything outside those modes stops the simulation. Checked by tests/rtl/test_dsp48e2.py.
 `default_nettype none
 module DSP48E2 #(
   parameter AMULTSEL = "A", parameter BMULTSEL = "B", parameter PREADDINSEL = "A",
@@ -28,21 +28,39 @@ module DSP48E2 #(
   input  wire        CARRYIN, CARRYCASCIN, MULTSIGNIN,
   output wire [47:0] P, PCOUT
 );
-  reg signed [26:0] a2, d, ad;
-  reg signed [17:0] b1, b2;
-  reg signed [44:0] m;
-  reg        [47:0] c, p;
-  reg        [8:0]  opmode;
-  reg        [47:0] z;
+  // zero at power-up, as configuration leaves them
+  reg signed [26:0] a2 = 0, d = 0, ad = 0;
+  reg signed [17:0] b1 = 0, b2 = 0;
+  reg signed [44:0] m = 0;
+  reg        [47:0] c = 0, p = 0;
+  reg        [8:0]  opmode = 0;
+  reg        [47:0] xy, z;
 
   initial
     if (AMULTSEL != "AD" || BMULTSEL != "B" || PREADDINSEL != "A" || A_INPUT != "DIRECT" ||
         B_INPUT != "DIRECT" || USE_MULT != "MULTIPLY" || USE_SIMD != "ONE48" || AREG != 1 ||
         BREG != 2 || DREG != 1 || ADREG != 1 || CREG != 1 || MREG != 1 || PREG != 1 ||
-        OPMODEREG != 1) begin
+        OPMODEREG != 1 || INMODEREG != 0 || ALUMODEREG != 0 || CARRYINREG != 0 ||
+        CARRYINSELREG != 0) begin
       $display("DSP48E2: a configuration that this model does not cover");
       $finish;
     end
+
+  wire idle = ALUMODE == 4'd0 && CARRYINSEL == 3'd0 && !CARRYIN && INMODE == 5'b00100;
+  wire adds = opmode[8:7] == 2'b00 && (opmode[3:0] == 4'b0000 || opmode[3:0] == 4'b0101) &&
+              (opmode[6:4] == 3'b000 || opmode[6:4] == 3'b001 || opmode[6:4] == 3'b011);
+
+  always @(posedge CLK)
+    if (!RSTCTRL && !(idle && adds)) begin
+      $display("DSP48E2: an operation that this model does not cover");
+      $finish;
+    end
+
+  always @*
+    case (opmode[3:0])
+      4'b0101: xy = {{3{m[44]}}, m};
+      default: xy = 48'd0;  // as after a reset
+    endcase
 
   always @*
     case (opmode[6:4])
@@ -61,7 +79,7 @@ module DSP48E2 #(
     if (RSTC) c <= 0; else if (CEC) c <= C;
     if (RSTM) m <= 0; else if (CEM) m <= ad * b2;
     if (RSTCTRL) opmode <= 0; else if (CECTRL) opmode <= OPMODE;
-    if (RSTP) p <= 0; else if (CEP) p <= z + {{3{m[44]}}, m};
+    if (RSTP) p <= 0; else if (CEP) p <= z + xy;
   end
 
   assign P = p;
