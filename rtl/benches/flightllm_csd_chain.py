@@ -15,6 +15,7 @@ from rtl.benches.stimulus import STALLS, gaps, pack, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer
 from rtl.blocks.flightllm_csd_chain import CSDChain
 from rtl.primitives.dsp48e2 import MODEL
+from rtl.proofs.flightllm_csd_chain import CONTROL
 
 __all__ = ["BLOCK"]
 
@@ -204,5 +205,6 @@ BLOCK = Block(
             "self.beat.activations[1 - lane][place]",
         ),
     ),
+    proofs=(CONTROL,),
     models=(MODEL,),
 )

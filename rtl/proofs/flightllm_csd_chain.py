@@ -10,10 +10,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from hwsim.laws.flightllm_chain import RUN, ChainGeometry, latency, segment, skew
+from rtl.block import Proof
 from rtl.blocks.flightllm_csd_chain import CSDChain, beat_layout
 from rtl.primitives.dsp48e2 import Z
 
-__all__ = ["ChainControl"]
+__all__ = ["CONTROL", "ChainControl"]
 
 OPMODE_AT = 3
 """Cycles after a beat's entry in which the first DSP must be told what to add its product to."""
@@ -22,8 +23,8 @@ OPMODE_AT = 3
 class ChainControl(wiring.Component):
     """Follows any one slot through the chain, full or empty, under any densities and stalls.
 
-    A slot is what the chain takes in a cycle in which it moves: a beat, or nothing. ``pick`` chooses
-    the one that is followed, and the solver tries every choice.
+    A slot is what the chain takes in a cycle in which it moves: a beat, or nothing. ``pick``
+    chooses the one that is followed, and the solver tries every choice.
 
     Ports
     -----
@@ -45,6 +46,7 @@ class ChainControl(wiring.Component):
         )
 
     def elaborate(self, _platform: object) -> Module:
+        """The chain, and what must hold of it in every cycle."""
         m = Module()
         chain = CSDChain(self.geometry)
         m.submodules.chain = Fragment.get(chain, None)  # now, so that its registers can be named
@@ -157,3 +159,16 @@ def _due(dsp: int, length: int) -> Z:
     if dsp % length == 0:
         return Z.ZERO
     return Z.C if dsp % RUN == 0 else Z.PCIN
+
+
+CONTROL = Proof(
+    name="control",
+    harness=ChainControl,
+    depth=44,  # a beat passes the longest chain of the sweep, and the one after it
+    statement=(
+        "Under any densities, stalls and resets: what enters leaves, as many moves later as the "
+        "law says, none lost, made or overtaken; and each DSP adds a beat's product to nothing at "
+        "the head of each segment of the beat's own density, to C at the head of a run that "
+        "continues a segment, to the cascade elsewhere."
+    ),
+)

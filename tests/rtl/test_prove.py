@@ -1,0 +1,189 @@
+"""Proofs: what holds passes, what does not is reported with a waveform, and nothing in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("amaranth")
+
+from amaranth.hdl import Assert, Cover, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from hwsim.config import Config
+from hwsim.errors import MissingToolError
+from rtl.block import Block, Proof
+from rtl.flow.prove import ProofError, ProofReport, prove
+from rtl.registry import block
+
+
+class Limit(Config):
+    """Where the counter turns."""
+
+    limit: int = 5
+
+
+class Counts(wiring.Component):
+    """Counts to a limit and starts anew; what is claimed of it depends on the test."""
+
+    below = -1
+    reaches = (3,)
+    helped = True
+
+    def __init__(self, config: Limit) -> None:
+        self.limit = config.limit
+        super().__init__({"go": In(1)})
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        count = Signal(4)
+        with m.If(self.go):
+            m.d.sync += count.eq(count + 1)
+        with m.If(count == self.limit):
+            m.d.sync += count.eq(0)
+        if self.helped:
+            m.d.comb += Assert(count <= self.limit, "never above the limit")
+        if self.below >= 0:
+            m.d.comb += Assert(count != self.below, "keeps away")
+        for reached in self.reaches:
+            m.d.comb += Cover(count == reached, f"counts to {reached}")
+        return m
+
+
+class TooStrict(Counts):
+    below = 4
+
+
+class NeedsHelp(Counts):
+    """True, but from a state that is never reached it goes wrong after any number of cycles."""
+
+    below = 12
+    helped = False
+
+
+class InVain(Counts):
+    reaches = (3, 9)
+
+
+class Factors(wiring.Component):
+    """Claims that a number has no factors: it has, but they are hard to find."""
+
+    def __init__(self, _config: Limit) -> None:
+        super().__init__({"x": In(31), "y": In(31)})
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        number = 2147483629 * 2147483587
+        m.d.comb += [
+            Assert((self.x * self.y != number) | (self.x == 1), "has no factors"),
+            Cover(self.x == self.y, "a square"),
+        ]
+        return m
+
+
+class SaysNothing(Counts):
+    reaches = ()
+
+
+def _prove(
+    harness: Callable[[Limit], wiring.Component], limit: int = 5, limit_seconds: int = 100
+) -> ProofReport:
+    proof = Proof(name="counter", harness=harness, depth=12, statement="It counts.")
+    counter = Block(
+        name="test.counter",
+        title="counter",
+        parameters=Limit,
+        component=Counts,
+        modes=lambda _: (),
+        cases=lambda *_: iter(()),
+        bins=lambda _: frozenset(),
+        proofs=(proof,),
+    )
+    (report,) = prove(counter, Limit(limit=limit), limit_seconds=limit_seconds)
+    return report
+
+
+rtl = pytest.mark.rtl
+
+
+@rtl
+def test_what_holds_is_proven_for_good() -> None:
+    report = _prove(Counts, limit=6)
+    assert report.passed
+    assert (report.parameters, report.depth, report.induction) == ("limit=6", 12, True)
+    assert (report.assertions, report.covers, report.failed) == (1, {"counts to 3": 3}, ())
+    assert report.problem == report.trace == ""
+
+
+@rtl
+def test_a_false_assertion_is_reported_with_a_waveform() -> None:
+    report = _prove(TooStrict)
+    assert report.outcome == "failed"
+    assert report.problem == "does not hold: keeps away"
+    assert "$enddefinitions" in Path(report.trace).read_text()
+    assert report.depth == 4, "the cycle in which it fails"
+
+
+@rtl
+def test_a_cover_that_nothing_reaches_is_a_failure() -> None:
+    report = _prove(InVain)
+    assert (report.outcome, report.induction) == ("failed", True)
+    assert report.covers == {"counts to 3": 3, "counts to 9": None}
+    assert report.problem == "not reached within 12 cycles: counts to 9"
+
+
+@rtl
+def test_what_holds_to_the_depth_alone_is_unknown() -> None:
+    report = _prove(NeedsHelp)
+    assert (report.outcome, report.depth, report.induction) == ("unknown", 12, False)
+    assert report.problem == "holds for 12 cycles, induction fails: keeps away"
+
+
+@rtl
+def test_a_proof_without_a_cover_is_a_failure() -> None:
+    report = _prove(SaysNothing)
+    assert (report.outcome, report.problem) == ("failed", "must have an assertion and a cover")
+
+
+@rtl
+def test_an_answer_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = _prove(TooStrict, limit=7)
+    monkeypatch.setattr("rtl.flow.prove.run_tool", None)
+    assert _prove(TooStrict, limit=7) == replace(made, seconds=0.0)
+
+
+@rtl
+def test_what_the_tools_refuse_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtl.flow.prove.SCRIPT", "[options]\nmode none\n")
+    with pytest.raises(ProofError, match=r"^test\.counter: counter: .*ERROR"):
+        _prove(Counts)
+
+
+@rtl
+def test_what_takes_too_long_is_unknown_and_not_kept() -> None:
+    for _ in range(2):
+        report = _prove(Factors, limit_seconds=1)
+        assert report.outcome == "unknown"
+        assert report.seconds > 0
+        assert report.problem.startswith("not settled in ")
+
+
+def test_without_sby_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtl.flow.yosys._path", lambda: "/nowhere")
+    with pytest.raises(MissingToolError) as refused:
+        _prove(Counts)
+    assert str(refused.value) == "yowasp-sby is missing: install hwsim[rtl]"
+
+
+@rtl
+@pytest.mark.slow
+def test_the_control_of_the_chain_is_proven() -> None:
+    chain = block("flightllm.csd_chain")
+    (report,) = prove(chain, chain.parameters())
+    assert report.passed, report.problem
+    assert report.induction
+    assert len(report.covers) == 5 + 3
