@@ -13,6 +13,7 @@ from rtl.flow.synth import Synthesis
 
 __all__ = ["NOT_COMPARABLE", "Published", "beside_published", "plot", "published", "table"]
 
+INK = "#1f3b57"
 PUBLISHED = Path(__file__).with_name("published.toml")
 
 Count: TypeAlias = Callable[[Synthesis], float]
@@ -129,30 +130,25 @@ def _split(design: Published, result: Synthesis) -> str:
 
 def plot(results: Sequence[Synthesis], path: Path) -> None:
     """Bars for each resource that any block takes, a bar a block and parameter set, as PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from hwsim.report.style import DPI, WIDTH_INCHES, colour, house_style
-
-    taken = {name: [c(r) for r in results] for name, c in COLUMNS.items()}
+    taken = {name: [count(r) for r in results] for name, count in COLUMNS.items()}
     taken = {name: counts for name, counts in taken.items() if any(counts)}
     labels = [f"{r.block}\n{r.parameters}" for r in results]
-    with house_style():
-        height = 0.8 + len(taken) * (0.5 + 0.3 * len(results))
-        figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        figure.suptitle("Resources by block and parameter set, after mapping (not placed)")
-        panels = figure.subplots(max(len(taken), 1), squeeze=False)[:, 0]
-        for i, (axes, (name, counts)) in enumerate(zip(panels, taken.items(), strict=False)):
-            bars = axes.barh(labels, counts, color=colour(name, i), height=0.6)
-            axes.bar_label(bars, labels=[f"{count:,g}" for count in counts], padding=3, fontsize=8)
-            axes.set_title(name)
-            axes.invert_yaxis()
-            axes.margins(x=0.1)
-            axes.tick_params(axis="y", labelsize=7)
-            axes.grid(visible=False, axis="y")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    height = 0.8 + len(taken) * (0.6 + 0.3 * len(results))
+    figure = Figure(figsize=(8, height), dpi=120, layout="constrained")
+    figure.suptitle("Resources after mapping, not placed", color=INK, fontsize=11)
+    panels = figure.subplots(max(len(taken), 1), squeeze=False)[:, 0]
+    for axes, (name, counts) in zip(panels, taken.items(), strict=False):
+        bars = axes.barh(labels, counts, color=INK, height=0.6)
+        axes.bar_label(bars, labels=[f"{n:,g}" for n in counts], padding=3, fontsize=8)
+        axes.set_title(name, loc="left", color=INK, fontsize=9)
+        axes.invert_yaxis()
+        axes.margins(x=0.1)
+        axes.tick_params(labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Software": None})
 
 
 def _path(cells: Sequence[str]) -> str:
