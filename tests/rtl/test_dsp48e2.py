@@ -13,10 +13,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-
-pytest.importorskip("amaranth")
-pytest.importorskip("cocotb_tools")
-
 from amaranth.hdl import ClockSignal, Const, Instance, Module, ResetSignal, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -25,7 +21,7 @@ from hwsim.config import Config
 from rtl.block import Block, Case, Offer
 from rtl.flow.emit import emit
 from rtl.flow.simulate import Design, run_cases
-from rtl.flow.tools import find_simulator
+from rtl.flow.tools import Simulator
 from rtl.primitives.dsp48e2 import MODEL, Z
 
 pytestmark = [pytest.mark.rtl, pytest.mark.slow]
@@ -222,7 +218,7 @@ class NoParameters(Config):
     """The wrapper has none."""
 
 
-def _answer(model: Path, cases: list[Case]) -> str:
+def _answer(simulator: Simulator, model: Path, cases: list[Case]) -> str:
     block = Block(
         name="test.dsp48e2",
         title="two slices",
@@ -233,21 +229,21 @@ def _answer(model: Path, cases: list[Case]) -> str:
         bins=lambda _: frozenset(),
     )
     design = Design(block.module, emit(block, NoParameters()), [model])
-    return str(run_cases(design, find_simulator(), cases)["wrong"])
+    return str(run_cases(design, simulator, cases)["wrong"])
 
 
-def test_the_model_is_ug579_register_by_register() -> None:
+def test_the_model_is_ug579_register_by_register(simulator: Simulator) -> None:
     shown: list[set[str]] = [set() for _ in range(SLICES)]
     cases = list(_cases(shown))
     assert [SHOWN - s for s in shown] == [set()] * SLICES
-    assert _answer(MODEL, cases) == ""
+    assert _answer(simulator, MODEL, cases) == ""
 
 
-def test_a_pre_adder_that_keeps_its_carry_is_noticed(tmp_path: Path) -> None:
+def test_a_pre_adder_that_keeps_its_carry_is_noticed(simulator: Simulator, tmp_path: Path) -> None:
     text = MODEL.read_text()
     wider = text.replace("a2 = 0, d = 0, ad = 0;", "a2 = 0, d = 0; reg signed [27:0] ad = 0;")
     assert wider != text
     model = tmp_path / "dsp48e2.v"
     model.write_text(wider)
     cases = [_case("corners", Random(579), 1.0, 0.0, [set(), set()])]
-    assert _answer(model, cases).startswith("case 0 (corners), o[")
+    assert _answer(simulator, model, cases).startswith("case 0 (corners), o[")

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
-
-pytest.importorskip("amaranth")
-
 from amaranth.hdl import Assert, Cover, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
@@ -107,6 +105,13 @@ def _prove(
     return report
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
 rtl = pytest.mark.rtl
 
 
@@ -170,6 +175,14 @@ def test_what_takes_too_long_is_unknown_and_not_kept() -> None:
         assert report.outcome == "unknown"
         assert report.seconds > 0
         assert report.problem.startswith("not settled in ")
+
+
+@rtl
+def test_what_takes_too_long_leaves_no_process_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HWSIM_TEST_MARK", mark := token_hex(8))
+    assert _prove(Factors, limit_seconds=4).outcome == "unknown"
+    left = [p for p in Path("/proc").glob("[0-9]*/environ") if mark in _text(p)]
+    assert left == []
 
 
 def test_without_sby_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

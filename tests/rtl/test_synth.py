@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("amaranth")
-
 from hwsim.errors import MissingToolError
 from hwsim.laws.flightllm_chain import RUN, ChainGeometry, Density
 from rtl.flow.label import label
