@@ -13,6 +13,7 @@ BLOCKS: dict[str, str] = {
     "flightllm.csd_chain": "rtl.benches.flightllm_csd_chain",
     "flightllm.dequant": "rtl.benches.flightllm_dequant",
     "flightllm.instruction_scheduler": "rtl.benches.flightllm_instruction_scheduler",
+    "flightllm.sfu": "rtl.benches.flightllm_sfu",
 }
 """Where each block is described, as ``BLOCK``."""
 

@@ -1,0 +1,243 @@
+"""``flightllm.sfu``: the special function unit against its golden words and its traffic law."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.golden import fp16
+from hwsim.golden.flightllm_sfu import compute
+from hwsim.laws.flightllm_sfu import (
+    BLOCK_LANES,
+    OPERATIONS,
+    Command,
+    SFUGeometry,
+    Traffic,
+    latency,
+    two_pass,
+)
+from rtl.benches.stimulus import STALLS, gaps, pack, ready_pattern
+from rtl.block import Block, Case, Mode, Offer
+from rtl.blocks.flightllm_sfu import SFU
+from rtl.blocks.flightllm_sfu_lane import OPERATION_BITS
+
+__all__ = ["BLOCK"]
+
+Words = NDArray[np.int64]
+Draw = np.random.Generator
+COMMANDS = 160
+CORNERS = (0x0000, 0x0001, 0x03FF, 0x0400, 0x3BFF, 0x3C00, 0x7800, 0x7BFF)
+"""Magnitudes: zero, the ends of the subnormals, the least normal, about one, the greatest."""
+NEGATIVE, MAGNITUDE = 0x8000, 0x7FFF
+
+
+def _halves(values: NDArray[np.float64]) -> Words:
+    clipped = np.clip(values, -65504, 65504).astype(np.float16)
+    return clipped.view(np.uint16).astype(np.int64)
+
+
+def _any_word(draw: Draw, shape: tuple[int, int]) -> tuple[Words, Words]:
+    return draw.integers(1 << 16, size=shape), draw.integers(1 << 16, size=shape)
+
+
+def _scaled(draw: Draw, shape: tuple[int, int]) -> tuple[Words, Words]:
+    scale = 10.0 ** draw.uniform(-4, 4)
+    return _halves(draw.normal(size=shape) * scale), _halves(draw.normal(size=shape) * 2)
+
+
+def _corner(draw: Draw, shape: tuple[int, int]) -> tuple[Words, Words]:
+    signs = draw.integers(2, size=(2, *shape)) * NEGATIVE
+    a, b = draw.choice(CORNERS, size=(2, *shape)) + signs
+    return a, b
+
+
+def _special(draw: Draw, shape: tuple[int, int]) -> tuple[Words, Words]:
+    a, b = _corner(draw, shape)
+    words = (fp16.INFINITY, fp16.INFINITY + NEGATIVE, fp16.NAN, 0, NEGATIVE)
+    a.flat[draw.integers(a.size, size=2)] = draw.choice(words[:3], size=2)
+    return a, np.where(draw.random(shape) < 0.3, draw.choice(words, size=shape), b)
+
+
+def _close(draw: Draw, shape: tuple[int, int]) -> tuple[Words, Words]:
+    """B is minus a, or next to it, or some binary places away: sums cancel, exactly and nearly."""
+    a = draw.integers(0x7800, size=shape)
+    near = a + draw.integers(-2, 3, size=shape)
+    far = a - 1024 * draw.integers(0, 14, size=shape) + draw.integers(-1, 2, size=shape)
+    b = np.clip(np.where(draw.random(shape) < 0.5, near, far), 0, 0x7BFF)
+    signs = draw.integers(2, size=(2, *shape)) * NEGATIVE
+    return a + signs[0], b + np.where(draw.random(shape) < 0.8, NEGATIVE - signs[0], signs[1])
+
+
+def _rising(draw: Draw, shape: tuple[int, int]) -> tuple[Words, Words]:
+    """Ever greater in magnitude and value: each beat changes the reference of the sum."""
+    a, b = _scaled(draw, shape)
+    return np.sort(a & MAGNITUDE, axis=None).reshape(shape), b
+
+
+def _masked(draw: Draw, shape: tuple[int, int]) -> tuple[Words, Words]:
+    """Minus infinity in places, sometimes everywhere."""
+    a, b = _scaled(draw, shape)
+    hidden = draw.random(shape) < draw.choice((0.3, 0.9, 1.0))
+    return np.where(hidden, fp16.INFINITY + NEGATIVE, a), b
+
+
+def _equal(draw: Draw, shape: tuple[int, int]) -> tuple[Words, Words]:
+    words = draw.choice(CORNERS, size=2) + draw.integers(2, size=2) * NEGATIVE
+    return np.full(shape, words[0]), np.full(shape, words[1])
+
+
+def _peaked(draw: Draw, shape: tuple[int, int]) -> tuple[Words, Words]:
+    """One element far above the others, whose exponentials are subnormal or nothing."""
+    a, b = _halves(draw.normal(size=shape) - draw.uniform(8, 18)), _scaled(draw, shape)[1]
+    a.flat[draw.integers(a.size)] = 0
+    return a, b
+
+
+OPERANDS: dict[str, Callable[[Draw, tuple[int, int]], tuple[Words, Words]]] = {
+    "random words": _any_word,
+    "scaled": _scaled,
+    "corner": _corner,
+    "special": _special,
+    "close": _close,
+    "rising": _rising,
+    "masked": _masked,
+    "equal": _equal,
+    "peaked": _peaked,
+}
+
+
+def _cases(geometry: SFUGeometry, rng: Random) -> Iterator[Case]:
+    for cut in (1, latency(geometry) - 1, latency(geometry) + 40):
+        yield _case(geometry, rng, f"reset after {cut}", "both", 20, cut)
+    for stalls in STALLS:
+        yield _case(geometry, rng, stalls, stalls, COMMANDS, None)
+
+
+def _case(
+    geometry: SFUGeometry, rng: Random, name: str, stalls: str, items: int, cut: int | None
+) -> Case:
+    draw = np.random.default_rng(rng.getrandbits(64))
+    work = [_command(geometry, draw) for _ in range(items)]
+    commands = [command for command, *_ in work]
+    passes = [2 if two_pass(c.operation) else 1 for c in commands]
+    a, b = (
+        np.concatenate([item[n] for item, p in zip(work, passes, strict=True) for _ in range(p)])
+        for n in (2, 3)
+    )
+    results = [compute(geometry, command.operation, a, b) for command, _, a, b in work]
+    codes = np.array([[c.operation, c.blocks] for c in commands])
+    asked = pack([(codes[:, :1], OPERATION_BITS), (codes[:, 1:], 14)])
+    sent, seen = pack([(a, 16), (b, 16)]), pack([(np.concatenate(results), 16)])
+    ready = ready_pattern(rng, stalls)
+    traffic = Traffic(
+        geometry,
+        commands,
+        gaps(rng, items, stalls),
+        gaps(rng, len(sent), stalls),
+        lambda c: ready[c % len(ready)],
+    )
+    cycles = traffic.left[-1] + 1 if cut is None else cut
+    times = ((traffic.taken, asked), (traffic.entered, sent), (traffic.left, seen))
+    taken, entered, left = (
+        [(c, w) for c, w in zip(at, words, strict=True) if c < cycles] for at, words in times
+    )
+    return Case(
+        name=name,
+        inputs={
+            "command": Offer(asked, traffic.command_gaps),
+            "i": Offer(sent, traffic.gaps),
+        },
+        ready={"o": ready},
+        expected={"command": taken, "i": entered, "o": left},
+        cycles=cycles,
+        outputs=geometry.lanes * len(left),
+        covers=_covered([(c, kind, r) for (c, kind, *_), r in zip(work, results, strict=True)])
+        if cut is None
+        else frozenset(),
+    )
+
+
+def _command(geometry: SFUGeometry, draw: Draw) -> tuple[Command, str, Words, Words]:
+    """A command and its operands, [beats of a pass, lanes]."""
+    operation = OPERATIONS[draw.integers(len(OPERATIONS))]
+    blocks = int(draw.choice((1, 1, 2, 3, 5, 9)) * geometry.lanes // BLOCK_LANES) or 1
+    kind = str(draw.choice(list(OPERANDS)))
+    shape = (blocks * BLOCK_LANES // geometry.lanes, geometry.lanes)
+    return Command(operation, blocks), kind, *OPERANDS[kind](draw, shape)
+
+
+def _covered(work: list[tuple[Command, str, Words]]) -> frozenset[str]:
+    names = [command.operation.name for command, *_ in work]
+    return frozenset(
+        {f"{new} after {old}" for new, old in zip(names[1:], names[:-1], strict=True)}
+        | {f"{kind} operands of {command.operation.name}" for command, kind, _ in work}
+        | {
+            f"{result} result of {command.operation.name}"
+            for command, _, words in work
+            for result in _kinds_of(words)
+        }
+        | {
+            f"{command.operation.name} of {'one beat' if len(words) == 1 else 'many beats'}"
+            for command, _, words in work
+        }
+    )
+
+
+RESULTS = ("zero", "minus zero", "subnormal", "normal", "infinite", "NaN")
+
+
+def _kinds_of(words: Words) -> set[str]:
+    magnitude = words & MAGNITUDE
+    found = (
+        words == 0,
+        words == NEGATIVE,
+        (magnitude > 0) & (magnitude < 0x400),
+        (magnitude >= 0x400) & (magnitude < fp16.INFINITY),
+        magnitude == fp16.INFINITY,
+        words == fp16.NAN,
+    )
+    return {name for name, there in zip(RESULTS, found, strict=True) if there.any()}
+
+
+def _bins(geometry: SFUGeometry) -> frozenset[str]:
+    names = [operation.name for operation in OPERATIONS]
+    never = {("minus zero", "SOFTMAX"), ("infinite", "SOFTMAX")}
+    lengths = ["many beats", *(["one beat"] if geometry.lanes == BLOCK_LANES else [])]
+    return frozenset(
+        {f"{new} after {old}" for new in names for old in names}
+        | {f"{kind} operands of {name}" for kind in OPERANDS for name in names}
+        | {f"{r} result of {name}" for r in RESULTS for name in names if (r, name) not in never}
+        | {f"{name} of {length}" for name in names for length in lengths}
+    )
+
+
+def _timing(geometry: SFUGeometry) -> list[Mode]:
+    beats = BLOCK_LANES // geometry.lanes
+    return [
+        Mode(
+            operation.name.lower(),
+            latency(geometry),
+            f"1 a beat, {beats * (2 if two_pass(operation) else 1)} a block",
+        )
+        for operation in OPERATIONS
+    ]
+
+
+_TOP = "rtl.blocks.flightllm_sfu"
+_LANE = "rtl.blocks.flightllm_sfu_lane"
+_SUM = "rtl.blocks.flightllm_sfu_sum"
+_HALF = "rtl.blocks.fp16"
+
+BLOCK = Block(
+    name="flightllm.sfu",
+    title="special function unit",
+    parameters=SFUGeometry,
+    component=SFU,
+    modes=_timing,
+    cases=_cases,
+    bins=_bins,
+    sweep=({}, {"lanes": "4", "epsilon": "1e-6"}, {"lanes": "8", "epsilon": "0.01"}),
+)
