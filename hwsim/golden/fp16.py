@@ -67,7 +67,8 @@ def encode(negative: Bools, mantissa: Ints, exponent: Ints) -> Ints:
     up = (rest > half) | ((rest == half) & (kept % 2 == 1))
     magnitude = kept + np.where((drop > 0) & up, 1, 0) + (np.minimum(unit, 16) + 24 << 10)
     magnitude = np.where(mantissa == 0, 0, np.minimum(magnitude, INFINITY))
-    return magnitude + (negative.astype(np.int64) << 15)
+    words: Ints = magnitude + (negative.astype(np.int64) << 15)
+    return words
 
 
 def add(a: Words, b: Words) -> Ints:

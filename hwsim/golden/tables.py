@@ -52,8 +52,9 @@ class Pieces:
         """Values at each argument: the index above ``low_bits`` of low."""
         argument = argument.astype(np.int64)
         index, low = argument >> self.low_bits, argument & (1 << self.low_bits) - 1
-        rise = np.array(self.slope, np.int64)[index] * low >> self.drop
-        return np.array(self.base, np.int64)[index] + (rise if self.rising else -rise)
+        rise = np.array(self.slope)[index] * low >> self.drop
+        value: NDArray[np.int64] = np.array(self.base)[index] + (rise if self.rising else -rise)
+        return value
 
 
 def _pieces(

@@ -20,7 +20,7 @@ from hwsim.laws.flightllm_sfu import (
     two_pass,
 )
 from rtl.benches.stimulus import STALLS, gaps, pack, ready_pattern
-from rtl.block import Block, Case, Mode, Offer
+from rtl.block import Block, Case, Mode, Mutant, Offer
 from rtl.blocks.flightllm_sfu import SFU
 from rtl.blocks.flightllm_sfu_lane import OPERATION_BITS
 
@@ -110,10 +110,11 @@ OPERANDS: dict[str, Callable[[Draw, tuple[int, int]], tuple[Words, Words]]] = {
 
 
 def _cases(geometry: SFUGeometry, rng: Random) -> Iterator[Case]:
+    commands = COMMANDS if geometry.lanes == BLOCK_LANES else 2 * COMMANDS
     for cut in (1, latency(geometry) - 1, latency(geometry) + 40):
         yield _case(geometry, rng, f"reset after {cut}", "both", 20, cut)
     for stalls in STALLS:
-        yield _case(geometry, rng, stalls, stalls, COMMANDS, None)
+        yield _case(geometry, rng, stalls, stalls, commands, None)
 
 
 def _case(
@@ -154,6 +155,7 @@ def _case(
         expected={"command": taken, "i": entered, "o": left},
         cycles=cycles,
         outputs=geometry.lanes * len(left),
+        cut=cut is not None,
         covers=_covered([(c, kind, r) for (c, kind, *_), r in zip(work, results, strict=True)])
         if cut is None
         else frozenset(),
@@ -226,6 +228,11 @@ def _timing(geometry: SFUGeometry) -> list[Mode]:
     ]
 
 
+def _mutant(name: str, source: str, old: str, new: str) -> Mutant:
+    """A fault, tried on the narrowest unit: every lane would have it."""
+    return Mutant(name, source, old, new, settings={"lanes": "2"})
+
+
 _TOP = "rtl.blocks.flightllm_sfu"
 _LANE = "rtl.blocks.flightllm_sfu_lane"
 _SUM = "rtl.blocks.flightllm_sfu_sum"
@@ -239,5 +246,44 @@ BLOCK = Block(
     modes=_timing,
     cases=_cases,
     bins=_bins,
-    sweep=({}, {"lanes": "4", "epsilon": "1e-6"}, {"lanes": "8", "epsilon": "0.01"}),
+    sweep=({}, {"lanes": "2", "epsilon": "1e-6"}, {"lanes": "8", "epsilon": "0.01"}),
+    mutants=(
+        _mutant("one cycle late", _TOP, "~self.gather, reset=True)[end]", "~self.gather)[end + 1]"),
+        _mutant("stall ignored", _TOP, "moves.eq(self.o.ready | ~self.o.valid)", "moves.eq(1)"),
+        _mutant("results outlive a reset", _TOP, "~self.gather, reset=True)", "~self.gather)"),
+        _mutant(
+            "command taken between passes", _TOP, "taken & last & ~self.gather", "taken & last"
+        ),
+        _mutant("second pass a beat short", _TOP, "left.eq(again)", "left.eq(again - 1)"),
+        _mutant("terms a cycle early", _TOP, "waiting[meets - LANE_STAGES]", "waiting[meets - 10]"),
+        _mutant("scalar of any beat", _SUM, "with m.If(self.keep):", "with m.If(1):"),
+        _mutant(
+            "sum of the vector before kept",
+            _SUM,
+            "Mux(first, 0, total.sum >> shift)",
+            "(total.sum >> shift)",
+        ),
+        _mutant("sum not realigned", _SUM, "total.sum >> shift", "total.sum"),
+        _mutant(
+            "maximum of the vector before kept",
+            _SUM,
+            "Mux(self.at_reference.first, LEAST_EXPONENT, reference)",
+            "reference",
+        ),
+        _mutant("epsilon left out", _SUM, "great + (small >> distance)", "great"),
+        _mutant("exponent taken as even", _SUM, "NORMAL - 1], odd)", "NORMAL - 1], Const(0, 1))"),
+        _mutant("scalar cut, not rounded", _SUM, "(value + 4) >> 3", "value >> 3"),
+        _mutant("mask ignored", _LANE, "Mux(nothing, 0, mantissa)", "mantissa"),
+        _mutant(
+            "power without its sign", _LANE, "Mux(negative, -magnitude, magnitude)", "magnitude"
+        ),
+        _mutant("opposed infinities added", _LANE, "Mux(add, opposed, undefined)", "undefined"),
+        _mutant("weights squared", _LANE, "Mux(square, self.a, self.b)", "self.b"),
+        _mutant("ties rounded up", _HALF, "kept[2] & (kept[3] | kept[:2].any())", "kept[2]"),
+        _mutant("sum without sticky", _HALF, "shifted[15:] | shifted[:15].any()", "shifted[15:]"),
+        _mutant(
+            "result without sticky", _HALF, "shifted[13:] | shifted[:13].any()", "shifted[13:]"
+        ),
+        _mutant("subnormals flushed", _HALF, "Mux(field < -12, 13, (1 - field)[:4])", "13"),
+    ),
 )
