@@ -256,7 +256,7 @@ BLOCK = Block(
         ),
         _mutant("second pass a beat short", _TOP, "left.eq(again)", "left.eq(again - 1)"),
         _mutant("terms a cycle early", _TOP, "waiting[meets - LANE_STAGES]", "waiting[meets - 10]"),
-        _mutant("scalar of any beat", _SUM, "with m.If(self.keep):", "with m.If(1):"),
+        _mutant("emitted beats gathered", _SUM, "with m.If(self.at_sum.gathers):", "with m.If(1):"),
         _mutant(
             "sum of the vector before kept",
             _SUM,
@@ -270,7 +270,7 @@ BLOCK = Block(
             "Mux(self.at_reference.first, LEAST_EXPONENT, reference)",
             "reference",
         ),
-        _mutant("epsilon left out", _SUM, "great + (small >> distance)", "great"),
+        _mutant("epsilon left out", _SUM, "great + (small >> distance)", "great + 0"),
         _mutant("exponent taken as even", _SUM, "NORMAL - 1], odd)", "NORMAL - 1], Const(0, 1))"),
         _mutant("scalar cut, not rounded", _SUM, "(value + 4) >> 3", "value >> 3"),
         _mutant("mask ignored", _LANE, "Mux(nothing, 0, mantissa)", "mantissa"),

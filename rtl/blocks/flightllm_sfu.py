@@ -5,9 +5,9 @@ Values: :func:`hwsim.golden.flightllm_sfu.compute`. Cycles:
 
 A command gives an operation and K. The operands follow: the vector once, or twice for softmax and
 RMSNorm, whose first pass is gathered and whose second pass is scaled and emitted. The second pass
-enters right behind the first: it waits in the delay line of the lanes, as long as the scalar of its
-vector is on its way, and meets it where the last gathered beat left it. Nothing in the pipeline
-counts beats, so that commands of any operation follow one another without a bubble.
+enters right behind the first: its terms wait in the delay line of the lanes while the scalar of the
+whole vector, which the last gathered beat made complete, is computed beside them. Nothing in the
+pipeline counts beats, so that commands of any operation follow one another without a bubble.
 
 Ref: FlightLLM, FPGA'24, arXiv 2401.03868, section 3. The data path is ours.
 """
@@ -215,7 +215,6 @@ class _Pipeline(wiring.Component):
             scalar.root.eq(
                 Cat(operation[summed + n] == MiscOp.RMSNORM for n in range(SCALAR_STAGES))
             ),
-            scalar.keep.eq(gathers[meets - 1]),
         ]
         one = SCALAR_LAYOUT.const(
             {"mantissa": 1 << SCALAR - 1, "exponent": 1 - SCALAR, "nan": 0, "zero": 0}

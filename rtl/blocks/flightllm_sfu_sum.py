@@ -1,7 +1,8 @@
 """The sum and the scalar of a vector in FlightLLM's special function unit.
 
-Every beat of a gathering pass gives the sum and the scalar of the vector so far, and takes them
-along: nothing is told which beat is the last, and a stall or a bubble changes nothing.
+Every beat takes the sum and the scalar of its vector so far along, so that those of the second pass
+bring their own to where they need it: nothing is told which beat of a pass is the last, and a stall
+or a bubble changes nothing.
 """
 
 from __future__ import annotations
@@ -122,9 +123,6 @@ class Scalar(wiring.Component):
     root : In[stage]
         Whether the beat at each stage belongs to RMSNorm.
     scalar : Out[SCALAR_LAYOUT]
-        Held from beat to beat of gathering passes.
-    keep : In[1]
-        The beat that moves into ``scalar`` belongs to a gathering pass.
     """
 
     def __init__(self, geometry: SFUGeometry, stages: int) -> None:
@@ -134,7 +132,6 @@ class Scalar(wiring.Component):
             {
                 "total": In(sum_layout(geometry)),
                 "root": In(stages),
-                "keep": In(1),
                 "scalar": Out(SCALAR_LAYOUT),
             }
         )
@@ -167,13 +164,12 @@ class Scalar(wiring.Component):
         nan, infinite = (Delayed(m, n, total[n])[last] for n in ("nan", "infinite"))
         zero = self.root[last] & infinite
         sum_unit = Delayed(m, "sum_unit", unit)[last - 3].as_signed()
-        with m.If(self.keep):
-            m.d.sync += [
-                self.scalar.mantissa.eq(Mux(zero, 0, Mux(up[SCALAR], (1 << SCALAR) - 1, up))),
-                self.scalar.exponent.eq(Mux(self.root[last], -17 - (halved >> 1), -37 - sum_unit)),
-                self.scalar.nan.eq(nan | (none & ~self.root[last])),
-                self.scalar.zero.eq(zero),
-            ]
+        m.d.sync += [
+            self.scalar.mantissa.eq(Mux(zero, 0, Mux(up[SCALAR], (1 << SCALAR) - 1, up))),
+            self.scalar.exponent.eq(Mux(self.root[last], -17 - (halved >> 1), -37 - sum_unit)),
+            self.scalar.nan.eq(nan | (none & ~self.root[last])),
+            self.scalar.zero.eq(zero),
+        ]
         return m
 
     @staticmethod
