@@ -246,6 +246,15 @@ BLOCK = Block(
     modes=_timing,
     cases=_cases,
     bins=_bins,
+    diagram=(
+        ("command:\noperation, K", "operands\na, b"),
+        ("sequencer", "adder, multiplier,\n$2^f$ table,\none a lane"),
+        ("tree of maxima,\nalignment,\ntree of sums", "delay line\nof terms"),
+        ("running sum", "delay line\nof terms"),
+        ("1 / sum, or\n1 / root of mean", "delay line\nof terms"),
+        ("multiplier,\nrounder,\none a lane",),
+        ("results",),
+    ),
     sweep=({}, {"lanes": "2", "epsilon": "1e-6"}, {"lanes": "8", "epsilon": "0.01"}),
     mutants=(
         _mutant("one cycle late", _TOP, "~self.gather, reset=True)[end]", "~self.gather)[end + 1]"),
