@@ -52,7 +52,7 @@ def chain_sums(
     picked = np.take_along_axis(activations.astype(np.int64), where[:, None, :], axis=2)
     products = picked * weights.astype(np.int64)[:, None, :]
     size = segment(geometry, density)
-    sums = products.reshape(*products.shape[:2], -1, size).sum(axis=3)
+    sums = products.reshape(*products.shape[:2], geometry.chain_length // size, size).sum(axis=3)
     nodes = np.zeros((len(products), geometry.nodes, 2), np.int64)
     nodes[:, size // GROUP - 1 :: size // GROUP] = sums.transpose(0, 2, 1)
     return nodes

@@ -22,6 +22,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from hwsim.config import Config
+from hwsim.laws.flightllm_core import chain_cycles
 
 __all__ = ["RUN", "ChainGeometry", "Density", "beats", "latency", "segment", "skew"]
 
@@ -106,7 +107,8 @@ def segment(geometry: ChainGeometry, density: Density) -> int:
 
 def beats(geometry: ChainGeometry, density: Density, columns: int) -> Fraction:
     """Cycles for one block of ``columns`` columns: columns x n / m."""
-    return Fraction(columns * segment(geometry, density), geometry.chain_length)
+    filled = Fraction(segment(geometry, density), geometry.chain_length)
+    return chain_cycles(columns, 1, filled)
 
 
 def skew(dsp: int) -> int:

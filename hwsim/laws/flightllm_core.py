@@ -16,6 +16,7 @@ __all__ = [
     "SYS_CYCLES",
     "CoreGeometry",
     "ceil_div",
+    "chain_cycles",
     "misc_cycles",
     "mm_cycles",
     "mv_cycles",
@@ -54,13 +55,22 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
+def chain_cycles(columns: Fraction | int, k_blocks: int, density: Fraction | int = 1) -> Fraction:
+    """Cycles in which a chain of ``k_lanes`` DSPs works off ``columns`` columns of weights.
+
+    Law: a column of a K block fills the share ``density`` of the chain, and a chain takes one beat
+    a cycle: columns x K x density. The cycles of MM, of MV and of the RTL are all made of it.
+    """
+    return Fraction(columns) * k_blocks * density
+
+
 def mm_cycles(core: CoreGeometry, k_blocks: int, density: Fraction | int = 1) -> Fraction:
     """Cycles of one MM: its MACs that are not skipped, over the MACs a cycle.
 
     Law: rows x columns x (16 K) x density / 4096 = 8 K x density with the published geometry.
     """
-    macs = core.mm_rows * core.mm_columns * core.k_lanes * k_blocks
-    return Fraction(macs, core.mm_lanes) * density
+    outputs = core.mm_rows * core.mm_columns
+    return chain_cycles(Fraction(outputs * core.k_lanes, core.mm_lanes), k_blocks, density)
 
 
 def mv_cycles(core: CoreGeometry, k_blocks: int, density: Fraction | int = 1) -> Fraction:
@@ -68,7 +78,8 @@ def mv_cycles(core: CoreGeometry, k_blocks: int, density: Fraction | int = 1) ->
 
     Law: (16 K) x 512 x density / 1024 = 8 K x density with the published geometry.
     """
-    return Fraction(core.mv_columns * core.k_lanes * k_blocks, core.mv_lanes) * density
+    columns = Fraction(core.mv_columns * core.k_lanes, core.mv_lanes)
+    return chain_cycles(columns, k_blocks, density)
 
 
 def misc_cycles(core: CoreGeometry, operation: str, k_blocks: int) -> Fraction:
