@@ -38,6 +38,12 @@ write_verilog -norename -noattr -sv
 """
 """Registers as one block each with their reset and enable, and no name for what has one already."""
 
+ZEROS = (
+    r"^  cell \$meminit_v2 .*\n(?:    (?:parameter|connect \\ADDR) .*\n)*"
+    r"    connect \\DATA \d+'0+\n(?:    .*\n)*  end\n"
+)
+"""Zeros that a memory begins with: a line a row, and UltraRAM has none. No block relies on them."""
+
 
 class StaleMutantError(Exception):
     """A mutant whose passage is not in its source exactly once."""
@@ -53,6 +59,7 @@ def verilog_of(component: wiring.Component, name: str) -> str:
     netlist = _each_once(rtlil.convert(component, name=name, emit_src=False))
     # a submodule is top.sub there, which Verilog can only write escaped
     netlist = re.sub(r"^\s*(?:module|cell) \\\S+", _without_dots, netlist, flags=re.MULTILINE)
+    netlist = re.sub(ZEROS, "", netlist, flags=re.MULTILINE)
     yosys = find_yosys(lambda version: version >= (0, 40))
     script = f"read_rtlil <<end_of_rtlil\n{netlist}\nend_of_rtlil\n{TIDY}"
     text: str = yosys.run(["-q", "-"], script, ignore_warnings=True)
