@@ -14,6 +14,7 @@ BLOCKS: dict[str, str] = {
     "flightllm.dequant": "rtl.benches.flightllm_dequant",
     "flightllm.instruction_scheduler": "rtl.benches.flightllm_instruction_scheduler",
     "flightllm.sfu": "rtl.benches.flightllm_sfu",
+    "flightllm.vpu": "rtl.benches.flightllm_vpu",
 }
 """Where each block is described, as ``BLOCK``."""
 
