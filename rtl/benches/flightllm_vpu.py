@@ -464,6 +464,14 @@ BLOCK = Block(
     modes=_timing,
     cases=_cases,
     bins=_bins,
+    diagram=(
+        ("block table",),
+        ("sequencer",),
+        ("weight buffer", "index buffer", "activation buffer"),
+        ("sparse DSP chain",),
+        ("accumulators",),
+        ("drain, FIFO",),
+    ),
     sweep=(
         {},
         {
@@ -512,6 +520,7 @@ BLOCK = Block(
             "depth=self.geometry.output_columns)",
             "depth=self.geometry.output_columns - 1)",
         ),
+        Mutant("sums never begun anew", _SOURCE, "running & begins", "0"),
         Mutant("an empty instruction adds", _SOURCE, "running & ~empty", "running"),
         Mutant(
             "table read for dense blocks",
@@ -525,11 +534,18 @@ BLOCK = Block(
             "if not self.geometry.densities[code].dense:",
             "if True:",
         ),
+        Mutant("activation base ignored", _SOURCE, "now.activations + block.k", "block.k"),
+        Mutant(
+            "beat not counted anew",
+            _SOURCE,
+            "m.d.sync += [beat.eq(0), now.blocks",
+            "m.d.sync += [now.blocks",
+        ),
         Mutant(
             "accumulator of 26 bits",
             _SOURCE,
-            "total.eq(Mux(begins, 0, total) + addends[lane])",
-            "total.eq((Mux(begins, 0, total) + addends[lane])[:26].as_signed())",
+            "Mux(begins, 0, total) + addends[lane]",
+            "(Mux(begins, 0, total) + addends[lane])[:26].as_signed()",
         ),
         Mutant(
             "lanes swapped",
