@@ -23,8 +23,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Annotated, NamedTuple
 
-from annotated_types import Ge, Le
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from hwsim.laws.flightllm_chain import ChainGeometry, beats, latency
 
@@ -64,17 +63,17 @@ class Instruction(NamedTuple):
 class VPUGeometry(ChainGeometry):
     """A chain, what it computes at a time, and its buffers."""
 
-    columns: Annotated[int, Ge(1), Le(64)] = 8
+    columns: Annotated[int, Field(ge=1, le=64)] = 8
     """Columns of weights, each with an accumulator for each lane."""
-    weight_rows: Annotated[int, Ge(2), Le(4096)] = 4096
+    weight_rows: Annotated[int, Field(ge=2, le=4096)] = 4096
     """Beats of weights: a row for every beat of the chain."""
-    index_rows: Annotated[int, Ge(2), Le(4096)] = 2048
+    index_rows: Annotated[int, Field(ge=2, le=4096)] = 2048
     """Beats of sparse indices: a row for every beat that is not dense."""
-    activation_blocks: Annotated[int, Ge(2), Le(4096)] = 512
+    activation_blocks: Annotated[int, Field(ge=2, le=4096)] = 512
     """K blocks of activations, both lanes."""
-    table_entries: Annotated[int, Ge(2), Le(4096)] = 512
+    table_entries: Annotated[int, Field(ge=2, le=4096)] = 512
     """Kept blocks, each with its K position and its density."""
-    output_columns: Annotated[int, Ge(2), Le(4096)] = 16
+    output_columns: Annotated[int, Field(ge=2, le=4096)] = 16
     """Columns of results that wait in the output FIFO."""
 
     @model_validator(mode="after")
