@@ -24,7 +24,7 @@ from amaranth.lib.wiring import In, Out
 from hwsim.laws.flightllm_chain import GROUP, RUN, ChainGeometry, latency, segment, skew
 from rtl.primitives.dsp48e2 import Z, multiply_add
 
-__all__ = ["CSDChain", "beat_layout", "sums_layout"]
+__all__ = ["CSDChain", "ChainPath", "beat_layout", "sums_layout"]
 
 LANE_BITS = 18
 PASSED_BITS = 9
@@ -107,6 +107,7 @@ class ChainPath(wiring.Component):
         super().__init__({"beat": In(beat_layout(geometry)), "sums": Out(sums_layout(geometry))})
 
     def elaborate(self, _platform: object) -> Module:
+        """DSP after DSP, each with its reduction node or overflow adjust unit."""
         m = Module()
         geometry = self.geometry
         self.density = density = _Delayed(m, "density", self.beat.density)
