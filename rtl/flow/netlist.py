@@ -69,11 +69,11 @@ def _resource(kind: str) -> tuple[str, int]:
 def cascades(module: Mapping[str, Any]) -> tuple[int, ...]:
     """Lengths of the runs of DSP48E2 that are joined from PCOUT to PCIN, longest first."""
     dsps = {n: c["connections"] for n, c in module["cells"].items() if c["type"] == "DSP48E2"}
-    driver = {bit: name for name, ports in dsps.items() for bit in ports["PCOUT"]}
+    driver = {bit: name for name, ports in dsps.items() for bit in ports.get("PCOUT", ())}
     before = {
         name: driver[ports["PCIN"][0]]
         for name, ports in dsps.items()
-        if ports["PCIN"] and ports["PCIN"][0] in driver
+        if ports.get("PCIN") and ports["PCIN"][0] in driver
     }
     lengths = []
     for last in set(dsps) - set(before.values()):

@@ -83,6 +83,10 @@ def test_dsps_joined_from_pcout_to_pcin_are_one_cascade() -> None:
     assert cascades({"cells": cells}) == (3, 1)
 
 
+def test_a_multiplier_that_yosys_made_a_dsp_of_is_in_no_cascade() -> None:
+    assert cascades({"cells": {"only": {"type": "DSP48E2", "connections": {"P": [1]}}}}) == (1,)
+
+
 def test_without_yosys_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtl.flow.yosys._path", lambda: "/nowhere")
     with pytest.raises(MissingToolError) as refused:
