@@ -167,7 +167,7 @@ class _Follower(_Producer):
 
     def drive(self, cycle: int) -> None:
         taken = len(self.seen)
-        if not self._offering and taken < len(self._lead.seen):
+        if not self._offering and taken < min(len(self._lead.seen), len(self._gaps)):
             self._at = self._lead.seen[taken][0] + self._gaps[taken]
             super().drive(cycle)
 
