@@ -83,6 +83,8 @@ class Proof:
     """Cycles from reset that are checked, and the k of the induction."""
     statement: str
     """What is proven, in a sentence."""
+    bounded: bool = False
+    """Whether it is claimed for those cycles only, and induction not tried."""
 
 
 @dataclass(frozen=True, kw_only=True)

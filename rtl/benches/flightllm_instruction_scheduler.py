@@ -23,6 +23,7 @@ from hwsim.laws.flightllm_scheduler import (
 from rtl.benches.stimulus import STALLS, gaps, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer
 from rtl.blocks.flightllm_instruction_scheduler import InstructionScheduler
+from rtl.proofs.flightllm_instruction_scheduler import IN_ORDER, NO_HANG, TOKENS
 
 __all__ = ["BLOCK", "replayed"]
 
@@ -412,4 +413,5 @@ BLOCK = Block(
             "counter.take.eq(taken.valid &",
         ),
     ),
+    proofs=(TOKENS, IN_ORDER, NO_HANG),
 )
