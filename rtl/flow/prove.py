@@ -3,8 +3,8 @@
 A harness is an Amaranth component around the block, whose inputs the solver chooses. Its ``Assert``
 must hold in every cycle up to the proof's depth (bounded model checking) and, from any state in
 which they held, in the next (k-induction). Every ``Cover`` must be reached within the depth: what
-no traffic reaches would hold for want of it. Primitives are black boxes, whose outputs can be
-anything.
+no traffic reaches would hold for want of it. A bounded proof claims nothing beyond its depth.
+Primitives are black boxes, whose outputs can be anything.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SCRIPT = """\
 prove
 cover
 [options]
-prove: mode prove
+prove: mode {mode}
 cover: mode cover
 depth {depth}
 [engines]
@@ -137,10 +137,16 @@ class _Job:
     netlist: str
     claims: tuple[_Claim, ...]
     primitives: str
+    bounded: bool
 
     def script(self, solver: str) -> str:
         """What sby is told."""
-        return SCRIPT.format(depth=self.report.depth, solver=solver, primitives=self.primitives)
+        return SCRIPT.format(
+            mode="bmc" if self.bounded else "prove",
+            depth=self.report.depth,
+            solver=solver,
+            primitives=self.primitives,
+        )
 
 
 def prove(block: Block, config: Config, *, limit_seconds: int = LIMIT_SECONDS) -> list[ProofReport]:
@@ -214,7 +220,7 @@ def _elaborated(block: Block, config: Config, proof: Proof) -> _Job:
         assertions=sum(claim.kind == "assert" for claim in claims),
         covers={claim.text: None for claim in claims if claim.kind == "cover"},
     )
-    return _Job(report, netlist, claims, PRIMITIVES if block.models else "")
+    return _Job(report, netlist, claims, PRIMITIVES if block.models else "", proof.bounded)
 
 
 def _named(netlist: str) -> tuple[str, tuple[_Claim, ...]]:
@@ -303,7 +309,7 @@ def _status(folder: Path, unsaid: str) -> str:
 
 def _judged(job: _Job, status: Mapping[str, str], log: str) -> ProofReport:
     texts = {claim.cell: claim.text for claim in job.claims}
-    base = [line for line in log.splitlines() if "basecase" in line]
+    base = [ln for ln in log.splitlines() if "basecase" in ln or "[p_prove] engine_0: " in ln]
     steps = map(int, re.findall(r"Checking assertions in step (\d+)", "\n".join(base)))
     broken = _cells("Assert failed in", base)
     unsettled = _cells("Assert failed in", [ln for ln in log.splitlines() if "induction" in ln])
@@ -319,7 +325,7 @@ def _judged(job: _Job, status: Mapping[str, str], log: str) -> ProofReport:
         job.report,
         outcome=outcome,
         depth=checked,
-        induction=status["prove"] == "PASS",
+        induction=status["prove"] == "PASS" and not job.bounded,
         covers=covers,
         failed=tuple(texts[cell] for cell in broken or unsettled),
     )

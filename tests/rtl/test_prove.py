@@ -88,9 +88,15 @@ class SaysNothing(Counts):
 
 
 def _prove(
-    harness: Callable[[Limit], wiring.Component], limit: int = 5, limit_seconds: int = 100
+    harness: Callable[[Limit], wiring.Component],
+    limit: int = 5,
+    limit_seconds: int = 100,
+    *,
+    bounded: bool = False,
 ) -> ProofReport:
-    proof = Proof(name="counter", harness=harness, depth=12, statement="It counts.")
+    proof = Proof(
+        name="counter", harness=harness, depth=12, statement="It counts.", bounded=bounded
+    )
     counter = Block(
         name="test.counter",
         title="counter",
@@ -146,6 +152,18 @@ def test_what_holds_to_the_depth_alone_is_unknown() -> None:
     report = _prove(NeedsHelp)
     assert (report.outcome, report.depth, report.induction) == ("unknown", 12, False)
     assert report.problem == "holds for 12 cycles, induction fails: keeps away"
+
+
+@rtl
+def test_what_is_claimed_to_the_depth_alone_is_proven_to_it() -> None:
+    report = _prove(NeedsHelp, bounded=True)
+    assert (report.outcome, report.depth, report.induction) == ("passed", 12, False)
+
+
+@rtl
+def test_a_false_assertion_is_found_in_a_bounded_proof_too() -> None:
+    report = _prove(TooStrict, bounded=True)
+    assert (report.problem, report.depth) == ("does not hold: keeps away", 4)
 
 
 @rtl
