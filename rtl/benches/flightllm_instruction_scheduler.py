@@ -29,7 +29,7 @@ __all__ = ["BLOCK", "replayed"]
 
 LD, ST, MM, MV, MISC, SYS = UNITS
 RUNNING = tuple(unit for unit in UNITS if unit is not SYS)
-INSTRUCTIONS = 3000
+INSTRUCTIONS = 5200
 UNKNOWN = 0
 """An opcode that no unit has."""
 
@@ -294,6 +294,14 @@ BLOCK = Block(
     modes=_timing,
     cases=_cases,
     bins=_bins,
+    diagram=(
+        ("words",),
+        ("decoder: collects\nan instruction",),
+        ("queue of\neach unit",),
+        ("first of each\nqueue, its masks",),
+        ("one instruction\na unit", "counter of each\npair's tokens"),
+        ("issues to\nsix units", "done of\nfive units"),
+    ),
     sweep=(
         {},
         {"queue_depth": "2", "token_counter_depth": "1"},
