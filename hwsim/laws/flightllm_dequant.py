@@ -26,8 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from annotated_types import Ge, Le
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from hwsim.config import Config
 from hwsim.laws.pipeline import Ready
@@ -44,14 +43,14 @@ SHIFT_BITS = 3
 class DequantGeometry(Config):
     """A dequantiser and the widths it can be switched between."""
 
-    beat_bits: Annotated[int, Ge(8), Le(1024)] = 128
+    beat_bits: Annotated[int, Field(ge=8, le=1024)] = 128
     """Bits of the packed stream that arrive at once."""
-    block_weights: Annotated[int, Ge(1), Le(64)] = 16
-    widths: tuple[Annotated[int, Ge(2), Le(8)], ...] = (2, 3, 4, 5, 8)
+    block_weights: Annotated[int, Field(ge=1, le=64)] = 16
+    widths: tuple[Annotated[int, Field(ge=2, le=8)], ...] = (2, 3, 4, 5, 8)
     """Bits a weight, by the code that a run carries; codes beyond the last mean the last."""
-    run_blocks: Annotated[int, Ge(1), Le(65536)] = 4096
+    run_blocks: Annotated[int, Field(ge=1, le=65536)] = 4096
     """Blocks that one run can announce."""
-    scale_bits: Annotated[int, Ge(1), Le(32)] = 16
+    scale_bits: Annotated[int, Field(ge=1, le=32)] = 16
     """Bits of the group scale, which is passed on as it is."""
 
     @model_validator(mode="after")

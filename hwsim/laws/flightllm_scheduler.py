@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
-from annotated_types import Ge, Le
+from pydantic import Field
 
 from hwsim.config import Config
 from hwsim.errors import ProtocolError
@@ -66,9 +66,9 @@ MIN_CYCLES = 2
 class SchedulerGeometry(Config):
     """How much the scheduler holds."""
 
-    queue_depth: Annotated[int, Ge(2), Le(1024)] = 64
+    queue_depth: Annotated[int, Field(ge=2, le=1024)] = 64
     """Instructions that wait in a unit's queue, besides the one that is first."""
-    token_counter_depth: Annotated[int, Ge(1), Le(65536)] = 1023
+    token_counter_depth: Annotated[int, Field(ge=1, le=65536)] = 1023
     """Tokens from one unit to another that were given and not yet taken; the programs of the
     shipped models need 512 (the stores of a prefill's gate projection)."""
 

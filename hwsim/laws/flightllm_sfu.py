@@ -21,8 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from annotated_types import Ge, Le
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from hwsim.config import Config
 from hwsim.laws.flightllm_core import CoreGeometry, misc_cycles
@@ -62,9 +61,9 @@ EMIT_STAGES = 7
 class SFUGeometry(Config):
     """The width of the unit and the constant of its norm."""
 
-    lanes: Annotated[int, Ge(2), Le(BLOCK_LANES)] = BLOCK_LANES
+    lanes: Annotated[int, Field(ge=2, le=BLOCK_LANES)] = BLOCK_LANES
     """Elements a cycle."""
-    epsilon: Annotated[float, Ge(1e-8), Le(1.0)] = 1e-5
+    epsilon: Annotated[float, Field(ge=1e-8, le=1.0)] = 1e-5
     """What RMSNorm adds to the mean of the squares."""
 
     @model_validator(mode="after")

@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Ready", "offers", "rigid_pipeline"]
+__all__ = ["Producer", "Ready", "rigid_pipeline"]
 
 Ready = Callable[[int], bool]
 """Whether the consumer takes an item in a given cycle."""
 
 
-class offers:  # noqa: N801 - reads as the noun it is: the offers of a producer
+class Producer:
     """The state of a producer: which item it offers in the cycle at hand."""
 
     def __init__(self, gaps: Sequence[int]) -> None:
@@ -57,7 +57,7 @@ def rigid_pipeline(latency: int, gaps: Sequence[int], ready: Ready) -> tuple[lis
 
 def _steps(latency: int, gaps: Sequence[int], ready: Ready) -> Iterator[tuple[int, bool, bool]]:
     stages: deque[bool] = deque([False] * latency, maxlen=latency)
-    producer, cycle, left = offers(gaps), 0, 0
+    producer, cycle, left = Producer(gaps), 0, 0
     while left < len(gaps):
         leaves = stages[-1] and ready(cycle)
         moves = leaves or not stages[-1]
