@@ -26,7 +26,7 @@ from pydantic import Field, model_validator
 from hwsim.config import Config
 from hwsim.laws.flightllm_core import CoreGeometry, misc_cycles
 from hwsim.laws.flightllm_isa import MiscOp
-from hwsim.laws.pipeline import Ready, offers
+from hwsim.laws.pipeline import Producer, Ready
 
 __all__ = [
     "BLOCK_LANES",
@@ -136,7 +136,7 @@ class Traffic:
     left: list[int] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        commands, operands = offers(self.command_gaps), offers(self.gaps)
+        commands, operands = Producer(self.command_gaps), Producer(self.gaps)
         stages: deque[bool] = deque([False] * latency(self.geometry))
         work = self._work()
         current: list[bool] = []  # the beats of the command at work that are still to come

@@ -17,7 +17,7 @@ from hwsim.laws.flightllm_dequant import (
     Transfers,
     transfers,
 )
-from hwsim.laws.pipeline import offers
+from hwsim.laws.pipeline import Producer
 
 PUBLISHED = DequantGeometry()
 
@@ -91,7 +91,7 @@ def stepped(
     pattern: list[bool],
 ) -> Transfers:
     """Counters alone, moved by the rules of the RTL; long enough for all to come to rest."""
-    seen, beats, controls = Transfers(), offers(beat_gaps), offers(run_gaps)
+    seen, beats, controls = Transfers(), Producer(beat_gaps), Producer(run_gaps)
     level, picked, offered = 0, False, False
     queue: list[list[int]] = []
     for cycle in range(700):
