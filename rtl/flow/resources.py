@@ -114,7 +114,7 @@ def _split(design: Published, result: Synthesis) -> str:
                 f"{design.share_of_device[field]:.1%}",
                 f"{total / split['count']:,.1f}",
                 f"{one:,g}",
-                f"{one * split['count']:,g}",
+                f"{one * split['count']:,.0f}",
                 f"{one * split['count'] / total:.0%}",
             )
         )
