@@ -53,9 +53,7 @@ STYLES = {
 
 
 def _cases(geometry: SchedulerGeometry, rng: Random) -> Iterator[Case]:
-    for stalls in STALLS:
-        words, busy = _program(geometry, rng, INSTRUCTIONS)
-        yield replayed(geometry, stalls, words, busy, *_traffic(rng, len(words), stalls))
+    """The short ones first: a fault that they show needs no long run."""
     yield _relays(geometry, rng)
     for unit in UNITS:
         yield _flooded(geometry, rng, unit)
@@ -66,6 +64,9 @@ def _cases(geometry: SchedulerGeometry, rng: Random) -> Iterator[Case]:
         traffic = _traffic(rng, len(words), "both")
         yield replayed(geometry, f"reset after {cut}", words, busy, *traffic, cut=cut)
     yield _stopped(geometry, rng)
+    for stalls in STALLS:
+        words, busy = _program(geometry, rng, INSTRUCTIONS)
+        yield replayed(geometry, stalls, words, busy, *_traffic(rng, len(words), stalls))
 
 
 def replayed(
