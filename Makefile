@@ -52,6 +52,7 @@ validate: venv  ## published claims against simulation; SYSTEM=flightllm for one
 reports: venv  ## rebuild what is committed in reports/: validation table and figures
 	@$(BIN)/hwsim validate --out reports/validation
 	@$(BIN)/hwsim run flightllm/u280 llama2_7b --out $(GALLERY)
+	@$(BIN)/hwsim rtl synth --out reports/rtl
 	@mkdir -p reports/flightllm_u280 && cp $(GALLERY)/figures/*.png reports/flightllm_u280/
 
 bench: venv  ## the toolkit's own speed
