@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
@@ -153,13 +154,23 @@ def _runs(
         for target, mutant in jobs:
             yield target, mutant, _run(target.name, target.config, mutant, setting)
         return
-    with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+    with ProcessPoolExecutor(processes or os.cpu_count(), initializer=_ends_when_told) as pool:
         waiting: dict[Future[Run], Job] = {
             pool.submit(_run, target.name, target.config, mutant, setting): (target, mutant)
             for target, mutant in jobs
         }
-        for future in as_completed(waiting):
-            yield *waiting[future], future.result()
+        try:
+            for future in as_completed(waiting):
+                yield *waiting[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _ends_when_told() -> None:
+    """Leave an interrupt to the process that asked for the work, and end when it says so."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _leave_waveform(
