@@ -369,7 +369,7 @@ def _small(harness: type[_Harness]) -> Callable[[Any], wiring.Component]:
 TOKENS = Proof(
     name="tokens",
     harness=_small(TokensKept),
-    depth=18,
+    depth=16,
     statement=(
         "No instruction is issued before a token from every unit it waits for is there; no token "
         "is lost or made; none is given to a full counter; a unit has one instruction at a time."
@@ -378,7 +378,7 @@ TOKENS = Proof(
 IN_ORDER = Proof(
     name="in order",
     harness=_small(InOrder),
-    depth=11,
+    depth=10,
     statement=(
         "Any instruction is issued with the operands of its words, after those of its unit that "
         "came before it and before those that came after it."
