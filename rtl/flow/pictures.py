@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Trace", "draw_diagram", "draw_waveform"]
 
 INK, FILL, FAINT = "#1f3b57", "#e8eef4", "#8a97a3"
-MOST_CYCLES = 40
+MOST_CYCLES = 64
 SHOWN_DIGITS = 4
 
 

@@ -21,7 +21,7 @@ from hwsim.models.flightllm.times import OperatorTimes
 from hwsim.outcome import FUSED, Metric, OpRow, Outcome, Phase, StageCycles
 from hwsim.sim import Clock
 from hwsim.sim.stage import StageTimes
-from hwsim.units import FS_PER_SECOND
+from hwsim.units import FS_PER_SECOND, format_quantity
 from hwsim.workloads import Op, effective_macs
 
 __all__ = ["outcome_of"]
@@ -285,8 +285,9 @@ def _notes(run: Run, metrics: Mapping[str, Metric], lacking: str) -> list[str]:
     overrun = metrics["buffer_overrun_bytes"].value
     if overrun:
         notes.append(
-            f"The published schedule does not hold attention loads back: {overrun / 1e6:.1f} MB "
-            "were loaded into buffer rows that were still to be read (buffer_overrun_bytes)."
+            "The published schedule does not hold attention loads back: "
+            f"{format_quantity(overrun, 'B')} were loaded into buffer rows that were still to be "
+            "read (buffer_overrun_bytes)."
         )
     if lacking:
         notes.append(
