@@ -245,7 +245,8 @@ def test_the_wheel_carries_machines_workloads_and_package_data(tmp_path: Path) -
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
-    wanted = {relative(p) for p in (ROOT / "hwsim").rglob("*") if p.is_file() and shipped(p)}
+    sources = [*(ROOT / "hwsim").rglob("*"), *(ROOT / "rtl").rglob("*")]
+    wanted = {relative(p) for p in sources if p.is_file() and shipped(p)}
     for folder in ("arch_configs", "workloads"):
         files = [p for p in (ROOT / folder).rglob("*") if p.is_file() and shipped(p)]
         assert files, f"{folder} is empty"
