@@ -10,16 +10,18 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from random import Random
 
 import hwsim
 from hwsim.config import Config
+from hwsim.replace import replaced_file
 from rtl.block import Block, Mutant
 from rtl.flow.cache import cache_folder, digest
 from rtl.flow.emit import StaleMutantError, emit, emit_mutant
 from rtl.flow.simulate import Design, SimulationError, run_cases
-from rtl.flow.tools import Simulator
+from rtl.flow.tools import Simulator, versions
 from rtl.parameters import config_of
 from rtl.registry import BLOCKS, block
 
@@ -230,26 +232,50 @@ def _all_bins(block_: Block, config: Config) -> frozenset[str]:
 
 
 def _run(name: str, config: Config, mutant: Mutant | None, setting: Setting) -> Run:
-    """Simulate one design, or take the answer of the last time that nothing differed."""
+    """Simulate one design, or take the answer of the last time that nothing differed.
+
+    An answer is known by the sources that it came from, and by the Verilog, which outlives a change
+    of another block's source but takes seconds to write.
+    """
     block_ = block(name)
+    asked = (name, setting.simulator.name, str(setting.seed), config.model_dump_json())
+    fault = () if mutant is None else (mutant.source, mutant.old, mutant.new)
+    by_source = _kept(["sources", *asked, *fault, _sources(), *versions()])
+    if by_source.exists() and not setting.fresh:
+        return _read(by_source)
     try:
         verilog = emit(block_, config) if mutant is None else emit_mutant(block_, config, mutant)
-    except StaleMutantError as error:
+        design = Design(block_.module, verilog, block_.models)
+        by_verilog = _kept([design.content, *asked, *_bench(block_)])
+        if by_verilog.exists() and not setting.fresh:
+            run = _read(by_verilog)
+        else:
+            run = _simulate(block_, config, design, setting)
+    except (StaleMutantError, SimulationError) as error:
         return Run(0, 0, 0, (), "", broken=str(error))
-    design = Design(block_.module, verilog, block_.models)
-    asked = (setting.simulator.name, str(setting.seed), config.model_dump_json())
-    key = digest([design.content, *asked, *_bench(block_)])
-    kept = cache_folder("answers") / f"{key[:32]}.json"
-    if kept.exists() and not setting.fresh:
-        return Run(**json.loads(kept.read_text()))
-    try:
-        run = _simulate(block_, config, design, setting)
-    except SimulationError as error:
-        return Run(0, 0, 0, (), "", broken=str(error))
-    aside = kept.with_suffix(f".{os.getpid()}")
-    aside.write_text(json.dumps(asdict(run)))
-    aside.rename(kept)
+    for path in (by_source, by_verilog):
+        with replaced_file(path) as aside:
+            aside.write_text(json.dumps(asdict(run)))
     return run
+
+
+def _kept(parts: Sequence[str]) -> Path:
+    """Where the answer to a question made of ``parts`` is kept."""
+    return cache_folder("answers") / f"{digest(parts)[:32]}.json"
+
+
+def _read(path: Path) -> Run:
+    values = json.loads(path.read_text())
+    return Run(**{**values, "covered": tuple(values["covered"])})
+
+
+@cache
+def _sources() -> str:
+    """A digest of every file that a design, its bench or its answer can depend on."""
+    package, hardware = Path(hwsim.__file__).parent, Path(__file__).parents[1]
+    folders = [hardware, *(package / name for name in ("config", "golden", "laws"))]
+    files = [path for folder in folders for path in sorted(folder.rglob("*.*"))]
+    return digest(path.read_bytes() for path in files if path.suffix in {".py", ".v"})
 
 
 def _simulate(block_: Block, config: Config, design: Design, setting: Setting) -> Run:
