@@ -71,11 +71,11 @@ class Factors(wiring.Component):
     """Claims that a number has no factors: it has, but they are hard to find."""
 
     def __init__(self, _config: Limit) -> None:
-        super().__init__({"x": In(31), "y": In(31)})
+        super().__init__({"x": In(56), "y": In(56)})
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        number = 2147483629 * 2147483587
+        number = 62_819_330_323_845_367 * 44_526_274_445_984_491
         m.d.comb += [
             Assert((self.x * self.y != number) | (self.x == 1), "has no factors"),
             Cover(self.x == self.y, "a square"),
