@@ -145,6 +145,9 @@ def prove(blocks: BlocksArgument = None, set_: SetOption = None, json: JsonOptio
     chosen = _chosen(blocks, set_)
     from rtl.flow.prove import prove_all
 
+    bare = [block.name for block, _ in chosen if blocks and not block.proofs]
+    if bare:
+        raise ConfigError([Problem("", "block", "must be one with proofs", bare[0])])
     with progress("prove") as show:
         reports = prove_all([(block, config) for block, config in chosen if block.proofs], show)
     if json:

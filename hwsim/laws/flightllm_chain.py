@@ -68,6 +68,16 @@ class ChainGeometry(Config):
         return self
 
     @model_validator(mode="after")
+    def _densities_differ(self) -> ChainGeometry:
+        given = [f"{density.n}:{density.m}" for density in self.densities]
+        if not given or len(set(given)) < len(given):
+            raise ValueError(
+                "densities must be at least one, and different, such as [{n=2, m=4}, {n=4, m=4}], "
+                f"got {', '.join(given) or 'none'}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _densities_fit(self) -> ChainGeometry:
         for i, density in enumerate(self.densities):
             where, n, m = f"densities[{i}]", density.n, density.m

@@ -69,6 +69,7 @@ def test_verifying_prints_the_contract(hwsim: Command, tmp_path: Path) -> None:
             ["synth", CHAIN, "--set", "densities=[{n=3, m=16}]"],
             "--set: densities[0].n must divide m = 16, got 3",
         ),
+        (["prove", "flightllm.sfu"], "block must be one with proofs, got 'flightllm.sfu'"),
         (["prove", "--set", "chain_length=8"], "--set: must go with exactly one BLOCK"),
         (
             ["generate", CHAIN, "--set", "chain_length"],

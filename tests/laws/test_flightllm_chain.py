@@ -40,6 +40,20 @@ def test_operands_trail_by_a_cycle_a_dsp_and_one_more_a_run() -> None:
                 "the chain is made of DSP groups of 2 and spans one block"
             ),
         ),
+        (
+            {"densities": ()},
+            (
+                "densities must be at least one, and different, "
+                "such as [{n=2, m=4}, {n=4, m=4}], got none"
+            ),
+        ),
+        (
+            {"densities": ({"n": 2, "m": 4}, {"n": 2, "m": 4})},
+            (
+                "densities must be at least one, and different, "
+                "such as [{n=2, m=4}, {n=4, m=4}], got 2:4, 2:4"
+            ),
+        ),
         ({"densities": ({"n": 3, "m": 16},)}, "densities[0].n must divide m = 16, got 3"),
         (
             {"densities": ({"n": 2, "m": 32},)},
