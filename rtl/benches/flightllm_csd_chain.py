@@ -159,8 +159,8 @@ BLOCK = Block(
         Mutant(
             "one cycle late",
             _SOURCE,
-            "stages, moves = latency(self.geometry), Signal()",
-            "stages, moves = latency(self.geometry) + 1, Signal()",
+            "stages, moves = chain_depth(self.geometry), Signal()",
+            "stages, moves = chain_depth(self.geometry) + 1, Signal()",
         ),
         Mutant("stall ignored", _SOURCE, "moves.eq(self.o.ready | ~self.o.valid)", "moves.eq(1)"),
         Mutant(

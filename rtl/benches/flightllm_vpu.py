@@ -499,8 +499,8 @@ BLOCK = Block(
         Mutant(
             "one cycle late",
             _SOURCE,
-            "self._to_sums = latency(geometry) + 1",
-            "self._to_sums = latency(geometry) + 2",
+            "self._to_sums = chain_depth(geometry) + 1",
+            "self._to_sums = chain_depth(geometry) + 2",
         ),
         Mutant("stall ignored", _SOURCE, "moves.eq(~sums.complete | drain.takes)", "moves.eq(1)"),
         Mutant(

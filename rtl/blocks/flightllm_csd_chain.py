@@ -21,14 +21,24 @@ from amaranth.hdl import Cat, Const, EnableInserter, Module, Signal, Value, sign
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwsim.laws.flightllm_chain import GROUP, RUN, ChainGeometry, latency, segment, skew
+from hwsim.laws.flightllm_chain import GROUP, RUN, ChainGeometry, segment, skew
+from rtl.blocks.registers import Delayed
 from rtl.primitives.dsp48e2 import Z, multiply_add
 
-__all__ = ["CSDChain", "ChainPath", "beat_layout", "sums_layout"]
+__all__ = ["CSDChain", "ChainPath", "beat_layout", "chain_depth", "sums_layout"]
 
 LANE_BITS = 18
 PASSED_BITS = 9
 """Bits of the low lane that go on down the cascade at the end of a run."""
+
+
+STAGES_TO_P = 5
+"""Registers from a beat to the P of its first DSP: multiplexer, A and D, AD, M, P."""
+
+
+def chain_depth(geometry: ChainGeometry) -> int:
+    """Registers from a beat to its sums, counted from what is built here, not from the law."""
+    return STAGES_TO_P + skew(geometry.chain_length - 1) + 1
 
 
 def beat_layout(geometry: ChainGeometry) -> data.StructLayout:
@@ -75,7 +85,7 @@ class CSDChain(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         """The valid bit travels beside the data; all stages share one enable."""
         m = Module()
-        stages, moves = latency(self.geometry), Signal()
+        stages, moves = chain_depth(self.geometry), Signal()
         self.valid = valid = Signal(stages)
         self.path = path = ChainPath(self.geometry, moves)
         m.submodules.path = EnableInserter(moves)(path)
@@ -98,7 +108,7 @@ class ChainPath(wiring.Component):
     and ``density``, the code that goes along with each beat.
     """
 
-    density: _Delayed
+    density: Delayed
     z: list[Signal]
 
     def __init__(self, geometry: ChainGeometry, enable: Value) -> None:
@@ -110,9 +120,9 @@ class ChainPath(wiring.Component):
         """DSP after DSP, each with its reduction node or overflow adjust unit."""
         m = Module()
         geometry = self.geometry
-        self.density = density = _Delayed(m, "density", self.beat.density)
+        self.density = density = Delayed(m, "density", self.beat.density)
         self.z = [Signal(3, name=f"z{dsp}") for dsp in range(geometry.chain_length)]
-        stages = latency(geometry)
+        stages = chain_depth(geometry)
         p: Signal | None = None
         cascade: Signal | None = None
         excess: Value = Const(0, signed(1))
@@ -126,12 +136,14 @@ class ChainPath(wiring.Component):
             p, cascade = self._multiply(m, dsp, density, passed, None if head else cascade)
             if dsp % GROUP == GROUP - 1:
                 node = self._reduce(m, dsp, density, p, excess if dsp % RUN == RUN - 1 else None)
-                held = _Delayed(m, f"node{dsp // GROUP}", node)
-                m.d.comb += Value.cast(self.sums[dsp // GROUP]).eq(held[stages - 5 - skew(dsp)])
+                held = Delayed(m, f"node{dsp // GROUP}", node)
+                m.d.comb += Value.cast(self.sums[dsp // GROUP]).eq(
+                    held[stages - STAGES_TO_P - skew(dsp)]
+                )
         return m
 
     def _multiply(
-        self, m: Module, dsp: int, density: _Delayed, passed: Value | None, cascade: Value | None
+        self, m: Module, dsp: int, density: Delayed, passed: Value | None, cascade: Value | None
     ) -> tuple[Signal, Signal]:
         """Sparse multiplexer, skew, Z multiplexer and the DSP itself."""
         chosen = Signal(data.StructLayout({"w": signed(8), "a": data.ArrayLayout(signed(8), 2)}))
@@ -141,7 +153,7 @@ class ChainPath(wiring.Component):
             *(chosen.a[lane].eq(self.beat.activations[lane][place]) for lane in range(2)),
         ]
         operands = data.View(
-            chosen.shape(), _Delayed(m, f"operands{dsp}", chosen.as_value())[skew(dsp)]
+            chosen.shape(), Delayed(m, f"operands{dsp}", chosen.as_value())[skew(dsp)]
         )
         z = self.z[dsp]
         with m.Switch(density[3 + skew(dsp)]):
@@ -180,7 +192,7 @@ class ChainPath(wiring.Component):
         return place
 
     def _adjust(
-        self, m: Module, dsp: int, density: _Delayed, p: Signal, excess: Value
+        self, m: Module, dsp: int, density: Delayed, p: Signal, excess: Value
     ) -> tuple[Value, Value]:
         """Overflow adjust unit before ``dsp``: what goes on to port C, what to the next node."""
         low, high = _lanes(p)
@@ -193,11 +205,11 @@ class ChainPath(wiring.Component):
         with m.If(goes_on):
             m.d.comb += above.eq((low >> PASSED_BITS) + excess)
         run = min(RUN, self.geometry.chain_length)
-        arrives = _Delayed(m, f"excess{dsp // RUN}", above)[skew(dsp + run - 1) - skew(dsp - 1)]
+        arrives = Delayed(m, f"excess{dsp // RUN}", above)[skew(dsp + run - 1) - skew(dsp - 1)]
         return Cat(p[:PASSED_BITS], Const(0, LANE_BITS - PASSED_BITS), high), arrives.as_signed()
 
     def _reduce(
-        self, m: Module, dsp: int, density: _Delayed, p: Signal, excess: Value | None
+        self, m: Module, dsp: int, density: Delayed, p: Signal, excess: Value | None
     ) -> Value:
         """Reduction node: both lanes of a segment that ends here, else nothing."""
         low, high = _lanes(p)
@@ -227,18 +239,3 @@ def _lanes(p: Signal) -> tuple[Value, Value]:
     negative = p[LANE_BITS - 1] & p[PASSED_BITS : LANE_BITS - 1].any()
     low = Cat(p[:LANE_BITS], negative).as_signed()
     return low, p[LANE_BITS:].as_signed() + negative
-
-
-class _Delayed:
-    """A value and its copies, one enabled cycle apart: ``delayed[n]`` is n cycles old."""
-
-    def __init__(self, m: Module, name: str, value: Value) -> None:
-        self._m, self._name, self._copies = m, name, [Value.cast(value)]
-
-    def __getitem__(self, cycles: int) -> Value:
-        while len(self._copies) <= cycles:
-            n = len(self._copies)
-            copy = Signal.like(self._copies[-1], name=f"{self._name}_{n}", reset_less=True)
-            self._m.d.sync += copy.eq(self._copies[-1])
-            self._copies.append(copy)
-        return self._copies[cycles]

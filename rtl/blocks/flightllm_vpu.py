@@ -25,9 +25,9 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hwsim.laws.flightllm_chain import GROUP, latency, segment
+from hwsim.laws.flightllm_chain import GROUP, segment
 from hwsim.laws.flightllm_vpu import SUM_BITS, VPUGeometry, block_beats, dense_code
-from rtl.blocks.flightllm_csd_chain import ChainPath, beat_layout, sums_layout
+from rtl.blocks.flightllm_csd_chain import ChainPath, beat_layout, chain_depth, sums_layout
 
 __all__ = [
     "VPU",
@@ -253,7 +253,7 @@ class _Steps(wiring.Component):
     """Carries a beat's steps beside its operands: to where its rows are read, and to its sums."""
 
     def __init__(self, geometry: VPUGeometry) -> None:
-        self._to_sums = latency(geometry) + 1
+        self._to_sums = chain_depth(geometry) + 1
         steps = _steps_layout(geometry)
         super().__init__({"at_request": In(steps), "at_rows": Out(steps), "at_sums": Out(steps)})
 

@@ -20,6 +20,7 @@ from hwsim.replace import replaced_file
 from rtl.block import Block, Mutant
 from rtl.flow.cache import cache_folder, digest
 from rtl.flow.emit import StaleMutantError, emit, emit_mutant
+from rtl.flow.label import label
 from rtl.flow.simulate import Design, SimulationError, run_cases
 from rtl.flow.tools import Simulator, versions
 from rtl.parameters import config_of
@@ -179,7 +180,7 @@ def _leave_waveform(
     report: BlockReport, target: Target, simulator: Simulator, seed: int, folder: Path
 ) -> None:
     """Run a target that failed once more, with every signal recorded."""
-    if not any(failed.startswith(_named(target.config)) for failed in report.failures):
+    if not any(failed.startswith(label(target.config)) for failed in report.failures):
         return
     block_ = block(target.name)
     design = Design(block_.module, emit(block_, target.config), block_.models, waves=True)
@@ -203,7 +204,7 @@ def _jobs(targets: Sequence[Target]) -> Iterator[Job]:
 
 def _note(report: BlockReport, target: Target, mutant: Mutant | None, run: Run) -> None:
     if run.broken:
-        what = _named(target.config) if mutant is None else f"mutant {mutant.name!r}"
+        what = label(target.config) if mutant is None else f"mutant {mutant.name!r}"
         report.failures.append(f"{what}: {run.broken}")
     if mutant is not None:
         report.mutants += 1
@@ -215,16 +216,11 @@ def _note(report: BlockReport, target: Target, mutant: Mutant | None, run: Run) 
     report.cycles_checked += run.transfers
     report.cycles_simulated += run.cycles
     if run.wrong:
-        report.failures.append(f"{_named(target.config)}: {run.wrong}")
+        report.failures.append(f"{label(target.config)}: {run.wrong}")
         return
     bins = _all_bins(block(target.name), target.config)
     report.bins += len(bins)
     report.missing_bins += sorted(bins - set(run.covered))
-
-
-def _named(config: Config) -> str:
-    changed = config.model_dump(exclude_defaults=True, mode="json")
-    return " ".join(f"{key}={value}" for key, value in changed.items()) or "default parameters"
 
 
 def _all_bins(block_: Block, config: Config) -> frozenset[str]:

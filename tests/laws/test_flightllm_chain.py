@@ -8,6 +8,7 @@ import pytest
 
 from hwsim.errors import ConfigError
 from hwsim.laws.flightllm_chain import ChainGeometry, Density, beats, latency, segment, skew
+from rtl.blocks.flightllm_csd_chain import chain_depth
 
 
 def test_outputs_a_cycle_are_the_published_ones() -> None:
@@ -24,6 +25,12 @@ def test_a_block_takes_the_cycles_of_the_macs_that_are_kept(n: int) -> None:
 def test_the_latency_is_the_cascade_and_a_cycle_a_cut(length: int, cycles: int) -> None:
     dense = (Density(n=1, m=1),)
     assert latency(ChainGeometry(chain_length=length, densities=dense)) == cycles
+
+
+@pytest.mark.parametrize("length", [4, 8, 16, 32, 64])
+def test_what_is_built_is_as_deep_as_the_law_says(length: int) -> None:
+    geometry = ChainGeometry(chain_length=length, densities=(Density(n=1, m=1),))
+    assert chain_depth(geometry) == latency(geometry)
 
 
 def test_operands_trail_by_a_cycle_a_dsp_and_one_more_a_run() -> None:
