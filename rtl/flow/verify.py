@@ -84,8 +84,8 @@ class BlockReport:
 
     @property
     def coverage(self) -> float:
-        """Share of the declared bins that were reached."""
-        return 1 - len(self.missing_bins) / self.bins if self.bins else 1.0
+        """Share of the declared bins that were reached; 0 when no simulation got to its end."""
+        return 1 - len(self.missing_bins) / self.bins if self.bins else 0.0
 
     @property
     def passed(self) -> bool:

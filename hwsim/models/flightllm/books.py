@@ -11,7 +11,7 @@ Ref: FlightLLM, FPGA'24, arXiv 2401.03868, sections 4-5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from fractions import Fraction
 
 from hwsim.errors import InvariantError
@@ -30,18 +30,10 @@ from hwsim.workloads import (
     effective_macs,
 )
 
-__all__ = ["Owed", "check_books", "owed"]
+__all__ = ["check_books", "owed"]
 
 UNSTORED_ROWS = 15
-
-
-@dataclass(frozen=True)
-class Owed:
-    """Bytes, of INT8 activations and of weights as stored, and MACs that no zero saves."""
-
-    bytes_read: Fraction = Fraction(0)
-    bytes_written: int = 0
-    macs: Fraction = Fraction(0)
+"""Rows of the last block of 16 that a prefill's projection does not store; see above."""
 
 
 def check_books(run: Run, executed_macs: Fraction) -> None:
@@ -72,9 +64,9 @@ def check_books(run: Run, executed_macs: Fraction) -> None:
         )
 
 
-def _check_bill(compiled: Compiled, bill: Bill, least: Owed) -> None:
+def _check_bill(compiled: Compiled, bill: Bill, least: Bill) -> None:
     """A shape too small for its op has a bill too small."""
-    for field in fields(Owed):
+    for field in fields(Bill):
         got, needed = getattr(bill, field.name), getattr(least, field.name)
         if got < needed:
             what = f"{field.name.replace('_', ' ')} by its shape"
@@ -95,8 +87,11 @@ def _named(compiled: Compiled) -> str:
     return f"op {op.index} {op.name!r}"
 
 
-def owed(plan: Plan, compiled: Compiled) -> Owed:
-    """What the operator owes to its main op; what is fused with it owes nothing here."""
+def owed(plan: Plan, compiled: Compiled) -> Bill:
+    """The least bill of an operator, by its main op; what is fused with it owes nothing here.
+
+    Bytes are of INT8 activations and of weights as stored; MACs are those that no zero saves.
+    """
     match compiled.operator.main:
         case Gemm() as op:
             return _of_projection(plan, op)
@@ -104,35 +99,35 @@ def owed(plan: Plan, compiled: Compiled) -> Owed:
             return _of_attention(plan, compiled, op)
         case KvAppend() as op:
             held = op.batch * (op.kv_length - op.tokens) * op.kv_heads * op.head_dim
-            return Owed(bytes_read=Fraction(held if op.phase == "decode" else 0))
+            return Bill(bytes_read=Fraction(held if op.phase == "decode" else 0))
         case Norm() as op:
-            return Owed(Fraction(op.rows * op.width), op.rows * op.width)
+            return Bill(Fraction(op.rows * op.width), op.rows * op.width)
         case Softmax() as op:
-            return Owed(Fraction(op.rows * op.columns), op.rows * op.columns)
+            return Bill(Fraction(op.rows * op.columns), op.rows * op.columns)
         case Elementwise() as op:
-            return Owed(Fraction(2 * op.elements), op.elements)
+            return Bill(Fraction(2 * op.elements), op.elements)
         case Activation() as op:
-            return Owed(Fraction(op.elements), op.elements)
+            return Bill(Fraction(op.elements), op.elements)
         case _:
-            return Owed()
+            return Bill()
 
 
-def _of_projection(plan: Plan, op: Gemm) -> Owed:
+def _of_projection(plan: Plan, op: Gemm) -> Bill:
     kept = op.k * op.n * plan.memory.region(f"{op.name}.weight").density
     rows = op.m if op.phase == "decode" else max(0, op.m - UNSTORED_ROWS)
     stored = kept * plan.config.weight_bits(op.role) / 8
-    return Owed(stored + op.m * op.k, rows * op.n, op.m * kept)
+    return Bill(stored + op.m * op.k, rows * op.n, op.m * kept)
 
 
-def _of_attention(plan: Plan, compiled: Compiled, op: Attention) -> Owed:
+def _of_attention(plan: Plan, compiled: Compiled, op: Attention) -> Bill:
     shape = compiled.shape
     queries = op.batch * op.queries * op.heads * op.head_dim
     if isinstance(shape, MaskedAttention):
         kept = fine_blocks(plan.config, plan.compiler.mask, shape.layer, shape.shape)
         block_macs = plan.config.core.k_lanes**2 * op.head_dim * op.batch
         read = queries if op.kind == "scores" else 0
-        return Owed(Fraction(read), queries - read, Fraction(int(kept.sum()) * block_macs))
+        return Bill(Fraction(read), queries - read, Fraction(int(kept.sum()) * block_macs))
     seen = min(op.kv_length, op.window or op.kv_length)
     cache, scores = op.batch * seen * op.kv_heads * op.head_dim, op.batch * op.heads * seen
     vectors = (queries, scores) if op.kind == "scores" else (scores, queries)
-    return Owed(Fraction(cache + vectors[0]), vectors[1], Fraction(effective_macs(op)))
+    return Bill(Fraction(cache + vectors[0]), vectors[1], Fraction(effective_macs(op)))
