@@ -5,6 +5,7 @@ from hwsim.sim.clock import Clock
 from hwsim.sim.component import Component
 from hwsim.sim.kernel import Event, Kernel, Process
 from hwsim.sim.replay import Replay, Replayed
+from hwsim.sim.server import Server
 from hwsim.sim.stage import StageAccount, StageTimes
 from hwsim.sim.stats import Counter
 
@@ -20,6 +21,7 @@ __all__ = [
     "Process",
     "Replay",
     "Replayed",
+    "Server",
     "StageAccount",
     "StageTimes",
     "connect",

@@ -31,6 +31,10 @@ __all__ = ["Event", "Granted", "Kernel", "Process"]
 Process: TypeAlias = Generator[Event, Any, Any]
 
 
+LAST: Any = NORMAL + 1
+"""Rank of what comes after all else of its instant. SimPy's own ranks are URGENT and NORMAL."""
+
+
 class Granted(Event):
     """An event that has already happened: who yields it goes on at once, at no event's cost."""
 
@@ -132,6 +136,34 @@ class Kernel:
     def event(self) -> Event:
         """An event that somebody will trigger."""
         return Event(self._env)
+
+    def succeed_at(self, event: Event, time_fs: int, value: object = None) -> None:
+        """Let ``event``, which nobody else triggers, happen at ``time_fs``, now or later.
+
+        Raises
+        ------
+        ValueError
+            For a time that has passed.
+        """
+        if time_fs < self.now:
+            raise ValueError(f"time_fs must be at least {self.now}, got {time_fs}")
+        event._ok = True
+        event._value = value
+        self._env.schedule(event, NORMAL, time_fs - self.now)
+
+    def end_of_instant(self) -> Event:
+        """An event now, after all else that is due now: when simultaneous requests are all in.
+
+        Who chooses among requests waits for it, so that the choice does not depend on their order.
+        """
+        event = Event(self._env)
+        event._ok, event._value = True, None
+        self._env.schedule(event, LAST)
+        return event
+
+    def start(self, process: Process) -> Event:
+        """Start a process; the event happens when it returns, with what it returned."""
+        return self._env.process(process)
 
     def granted(self, value: object = None) -> Event:
         """An event that has happened already, with that value."""
