@@ -5,7 +5,7 @@ from hwsim.sim.clock import Clock
 from hwsim.sim.component import Component
 from hwsim.sim.kernel import Event, Kernel, Process
 from hwsim.sim.replay import Replay, Replayed
-from hwsim.sim.server import Server
+from hwsim.sim.server import Server, Slots
 from hwsim.sim.stage import StageAccount, StageTimes
 from hwsim.sim.stats import Counter
 
@@ -22,6 +22,7 @@ __all__ = [
     "Replay",
     "Replayed",
     "Server",
+    "Slots",
     "StageAccount",
     "StageTimes",
     "connect",

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from hwsim.sim import Event, Kernel, Process, Server
+from hwsim.sim import Event, Kernel, Process, Server, Slots
 
 REQUESTS = [(0, 2, 5), (0, 1, 3), (4, 0, 2), (4, 3, 1), (20, 0, 7)]
 """Time, key and duration of each."""
@@ -72,3 +72,25 @@ def test_an_event_is_made_to_happen_at_a_time_not_before_now() -> None:
             kernel.succeed_at(kernel.event(), 11)
 
     kernel.run(main())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_slots_are_granted_by_time_and_then_by_key(seed: int) -> None:
+    kernel = Kernel(shuffle_ties=True, seed=seed)
+    slots = Slots(kernel, 2)
+    granted = [0] * len(REQUESTS)
+
+    def request(number: int) -> Process:
+        at, key, duration = REQUESTS[number]
+        yield kernel.wait(at)
+        yield slots.take(key)
+        granted[number] = kernel.now
+        yield kernel.wait(duration)
+        slots.give_back()
+
+    def main() -> Process:
+        yield from [kernel.start(request(number)) for number in range(len(REQUESTS))]
+
+    kernel.run(main())
+    # two from 0 on; the first is free again at 3; of those that came at 4, key 0 goes at once
+    assert granted == [0, 0, 4, 5, 20]
