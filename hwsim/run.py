@@ -37,22 +37,19 @@ from hwsim.errors import ConfigError, InvariantError, Problem, WorkloadError
 from hwsim.models.registry import SystemEntry, systems
 from hwsim.outcome import Metric, OpRow, Outcome, SimOptions
 from hwsim.units import METRIC_UNITS
-from hwsim.workloads import LlmWorkload, TraceWorkload, load_workload
+from hwsim.workloads import Workload, load_workload
 
 __all__ = [
     "Host",
     "Machine",
     "Provenance",
     "Result",
-    "Workload",
     "check",
     "checked_ops",
     "load",
     "load_machine",
     "simulate",
 ]
-
-Workload = LlmWorkload | TraceWorkload
 
 SCHEMA = 1
 SHARES_CLOSE_WITHIN = 1e-9
@@ -112,7 +109,7 @@ class Result:
     parameters: Sequence[Parameter] = ()
     """Every value of the machine's config, with where it comes from."""
     scenario: Sequence[Parameter] = ()
-    """Every value of the workload's scenario; none of a trace."""
+    """Every value that the workload depends on; none of a trace."""
     overrides: Sequence[str] = ()
     """The ``--set`` words of this run, as given."""
     input_sha256: Mapping[str, str] = field(default_factory=dict)
@@ -173,7 +170,7 @@ def simulate(
         provenance=_provenance(built, work, options),
         host=host,
         parameters=parameter_table(built.config, built.raw),
-        scenario=_scenario(work),
+        scenario=work.parameters,
         overrides=tuple(overrides),
         input_sha256=input_sha256(built.config),
     )
@@ -206,12 +203,6 @@ def _system_of(raw: RawConfig) -> SystemEntry:
             return entry
     known = ", ".join(entry.name for entry in systems())
     raise ConfigError([Problem(raw.where, "system", f"must be one of {known}", raw.system)])
-
-
-def _scenario(workload: Workload) -> Sequence[Parameter]:
-    if isinstance(workload, LlmWorkload):
-        return parameter_table(workload.scenario, workload.raw)
-    return ()
 
 
 def _provenance(machine: Machine, workload: Workload, options: SimOptions) -> Provenance:

@@ -15,7 +15,9 @@ from hwsim.workloads.counts import (
 from hwsim.workloads.files import TRACE_SUFFIXES, read_trace, write_trace
 from hwsim.workloads.huggingface import MODEL_TYPES, from_hugging_face
 from hwsim.workloads.jsonl import read_jsonl, write_jsonl
+from hwsim.workloads.kind import Workload
 from hwsim.workloads.llm import build_trace
+from hwsim.workloads.llm_workload import LlmWorkload
 from hwsim.workloads.ops import (
     OP_TYPES,
     Activation,
@@ -31,19 +33,15 @@ from hwsim.workloads.ops import (
     Softmax,
 )
 from hwsim.workloads.parquet import read_parquet, write_parquet
-from hwsim.workloads.registry import (
-    LlmWorkload,
-    TraceWorkload,
-    load_workload,
-    workload_kind,
-    workload_names,
-)
+from hwsim.workloads.registry import KINDS, load_workload, workload_kind, workload_names
 from hwsim.workloads.scenario import PROJECTION_ROLES, LlmScenario, Numerics
 from hwsim.workloads.shapes import Linear, LlmShape
 from hwsim.workloads.step import Step
 from hwsim.workloads.trace import Trace
+from hwsim.workloads.trace_workload import TraceWorkload
 
 __all__ = [
+    "KINDS",
     "MODEL_TYPES",
     "OP_TYPES",
     "PROJECTION_ROLES",
@@ -68,6 +66,7 @@ __all__ = [
     "Step",
     "Trace",
     "TraceWorkload",
+    "Workload",
     "build_trace",
     "bytes_read",
     "bytes_written",

@@ -9,6 +9,7 @@ import pytest
 from hwsim.config import shipped
 from hwsim.errors import ConfigError, HwsimError, WorkloadError
 from hwsim.workloads import (
+    KINDS,
     LlmScenario,
     LlmWorkload,
     TraceWorkload,
@@ -27,6 +28,7 @@ NAMES = (
     "qwen2_5_7b",
     "tinyllama_1_1b",
 )
+TOML_KINDS = [kind.name for kind in KINDS.values() if ".toml" in kind.suffixes]
 
 
 def scenario(*overrides: tuple[str, str]) -> LlmScenario:
@@ -48,10 +50,23 @@ def test_the_promised_models_are_shipped() -> None:
 
 
 def test_every_shipped_workload_loads_and_keeps_the_rules_of_traces() -> None:
+    short = {"llm": [("prompt_tokens", "3"), ("output_tokens", "2")]}
     for name in workload_names():
-        workload = load_workload(name, [("prompt_tokens", "3"), ("output_tokens", "2")])
-        assert workload.name == name
+        workload = load_workload(name, short.get(workload_kind(name), []))
+        assert (workload.name, workload.kind) == (name, workload_kind(name))
         workload.trace.check()
+
+
+def test_each_kind_is_under_its_name_and_no_two_share_a_suffix_that_does_not_say_which() -> None:
+    assert {name: kind.name for name, kind in KINDS.items()} == {name: name for name in KINDS}
+    owned = [suffix for kind in KINDS.values() for suffix in kind.suffixes if suffix != ".toml"]
+    assert len(owned) == len(set(owned))
+
+
+def test_every_shipped_file_is_of_a_kind_and_a_name_of_its_own() -> None:
+    files = [path for path in shipped("workloads").glob("*/*") if path.is_file()]
+    assert {path.parent.name for path in files} <= set(KINDS)
+    assert sorted(path.stem for path in files) == list(workload_names())
 
 
 def test_scenario_keys_default_as_documented() -> None:
@@ -157,12 +172,17 @@ def test_a_config_json_is_named_after_its_folder(tmp_path: Path) -> None:
     assert message_of(folder).endswith(f"did you mean {path}?")
 
 
-def test_a_scenario_file_names_a_model_and_sets_its_keys(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stated", ["", 'kind = "llm"\n'])
+def test_a_scenario_file_names_a_model_and_sets_its_keys(tmp_path: Path, stated: str) -> None:
     path = tmp_path / "chat.toml"
-    path.write_text('model = "tinyllama_1_1b"\ndescription = "a chat"\nprompt_tokens = 64\n')
+    text = 'model = "tinyllama_1_1b"\ndescription = "a chat"\nprompt_tokens = 64\n'
+    path.write_text(stated + text)
     workload = load_workload(str(path), [("output_tokens", "32")])
     assert isinstance(workload, LlmWorkload)
-    assert (workload.name, workload.kind) == ("chat", "llm")
+    assert (workload.name, workload.kind, workload_kind(str(path))) == ("chat", "llm", "llm")
+    given = {value.key: (value.value_text, value.kind) for value in workload.parameters}
+    assert given["output_tokens"] == ("32", "override")
+    assert given["prompt_tokens"] == ("64", "unstated")
     assert workload.scenario == LlmScenario(prompt_tokens=64, output_tokens=32)
     assert workload.shape == load_workload("tinyllama_1_1b").shape
     assert workload.raw.provenance == {"output_tokens": "override: --set"}
@@ -183,6 +203,19 @@ def test_a_scenario_file_may_name_a_model_file_beside_it(tmp_path: Path) -> None
         ("prompt_tokens = 3\n", "model is missing; it must be the name or path of a model"),
         ("model = 3\n", "model must be the name or path of a model, got 3"),
         ('model = "chat.toml"\n', "model must be a .json model or the name of one, got"),
+        (
+            'model = "lama2_7b"\n',
+            "model must be a .json model or the name of one; did you mean llama2_7b?, got",
+        ),
+        (
+            'kind = "lmm"\nmodel = "llama2_7b"\n',
+            f"kind must be one of {', '.join(map(repr, TOML_KINDS))}, got 'lmm'",
+        ),
+        ("kind = 3\n", f"kind must be one of {', '.join(map(repr, TOML_KINDS))}, got 3"),
+        (
+            'model = "llama2_7b"\n[provenance]\nbatch = "assumed: x"\n',
+            "provenance.batch must name a key of this file, got 'batch'",
+        ),
         ('model = "llama2_7b"\nprompt_token = 3\n', "prompt_token must be a known key (did you"),
         ('model = "llama2_7b"\nprompt_tokens = "3"\n', "prompt_tokens must be "),
         ('model = "llama2_7b"\nkv_length = 3\n', "kv_length must be left out with phase"),
@@ -204,6 +237,7 @@ def test_a_trace_file_is_a_workload_without_keys(tmp_path: Path) -> None:
     assert (workload.kind, workload_kind(str(path))) == ("trace", "trace")
     assert list(workload.trace.steps()) == list(trace.steps())
     assert workload.sha256 == workload.trace.sha256()
+    assert (workload.notes, workload.parameters) == ((), ())
     with pytest.raises(ConfigError) as caught:
         load_workload(str(path), [("batch", "2")])
     assert str(caught.value) == "--set: batch must be left out: a trace has no keys, got '2'"

@@ -27,7 +27,7 @@ from hwsim.models.flightllm.config import FlightLLMConfig
 from hwsim.models.flightllm.memory_map import MemoryMap
 from hwsim.models.flightllm.plan import Plan, plan_of
 from hwsim.outcome import Outcome
-from hwsim.workloads import load_workload
+from hwsim.workloads import LlmWorkload, load_workload
 
 __all__ = ["Kind", "Outcomes", "instructions_by_kind", "scenario_plan"]
 
@@ -52,6 +52,7 @@ def scenario_plan(name: str) -> Plan:
         scenario = read_toml(path).data["scenarios"][name]
     given = parse_overrides(scenario.get("set", ()))
     workload = load_workload(scenario["workload"], given["workload"])
+    assert isinstance(workload, LlmWorkload)
     return plan_of(_machine(scenario["machine"], given["machine"]), workload)
 
 
