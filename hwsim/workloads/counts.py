@@ -5,8 +5,11 @@ own data types, packed (two INT4 values a byte, the last byte of an operand fill
 machine moves on top (padding, re-reads, indices of sparse weights) or saves (fusion) is the
 machine's and is reported by it.
 
-Only matrix products have MACs; norms, softmax, activations and element-wise ops have none. A type
-of op without a case here is a ``TypeError``, never worth nothing.
+Only matrix products have MACs; norms, softmax, activations and element-wise ops have none, nor
+have the additions of a collective. Of a collective, the bytes read and written are those of the
+vector in memory; what goes over links is counted apart.
+
+A type of op without a case here is a ``TypeError``, never worth nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import Final
 from hwsim.workloads.ops import (
     Activation,
     Attention,
+    Collective,
     Dtype,
     Elementwise,
     Embedding,
@@ -39,6 +43,7 @@ __all__ = [
     "bytes_written",
     "count",
     "effective_macs",
+    "link_bytes",
     "macs",
     "packed_bytes",
     "total",
@@ -67,7 +72,7 @@ DTYPE_BITS: Final = MappingProxyType(
 class OpCounts:
     """What one op, or a number of them, is worth.
 
-    ``bytes_read`` includes ``weight_bytes``.
+    ``bytes_read`` includes ``weight_bytes``; ``link_bytes`` are in neither.
     """
 
     ops: int = 0
@@ -76,6 +81,7 @@ class OpCounts:
     bytes_read: int = 0
     bytes_written: int = 0
     weight_bytes: int = 0
+    link_bytes: int = 0
 
     def __add__(self, other: OpCounts) -> OpCounts:
         return OpCounts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -98,6 +104,8 @@ def macs(op: Op) -> int:
             return op.batch * op.heads * op.head_dim * op.queries * op.kv_length
         case KvAppend() | Softmax() | Norm() | Activation() | Elementwise() | Embedding():
             return 0
+        case Collective():
+            return 0
         case _:
             raise _unknown(op)
 
@@ -106,10 +114,12 @@ def effective_macs(op: Op) -> int:
     """Multiply-accumulates that matter: of the kept weights, and of the scores a query may see."""
     match op:
         case Gemm():
-            return op.m * weights(op)
+            return op.m * _kept(op)
         case Attention():
             return op.batch * op.heads * op.head_dim * _visible_scores(op)
         case KvAppend() | Softmax() | Norm() | Activation() | Elementwise() | Embedding():
+            return 0
+        case Collective():
             return 0
         case _:
             raise _unknown(op)
@@ -118,12 +128,11 @@ def effective_macs(op: Op) -> int:
 def weights(op: Op) -> int:
     """Kept weights of an op: of a Gemm ``k * n * density``, to the nearest; biases not included."""
     match op:
-        case Gemm():
-            dense = op.k * op.n
-            return dense if op.density == 1.0 else round(dense * op.density)
-        case Attention() | KvAppend() | Softmax():
+        case Gemm(operand="parameters"):
+            return _kept(op)
+        case Gemm() | Attention() | KvAppend() | Softmax():
             return 0
-        case Norm() | Activation() | Elementwise() | Embedding():
+        case Norm() | Activation() | Elementwise() | Embedding() | Collective():
             return 0
         case _:
             raise _unknown(op)
@@ -137,7 +146,7 @@ def bias_bytes(op: Op) -> int:
             return packed_bytes(op.n, "int32" if integer else op.output_dtype)
         case Gemm() | Attention() | KvAppend() | Softmax():
             return 0
-        case Norm() | Activation() | Elementwise() | Embedding():
+        case Norm() | Activation() | Elementwise() | Embedding() | Collective():
             return 0
         case _:
             raise _unknown(op)
@@ -155,7 +164,7 @@ def weight_bytes(op: Op) -> int:
             return packed_bytes(op.width, op.dtype) * (2 if op.kind == "layer" else 1)
         case Embedding():
             return packed_bytes(op.rows * op.width, op.dtype)
-        case KvAppend() | Attention() | Softmax() | Activation() | Elementwise():
+        case KvAppend() | Attention() | Softmax() | Activation() | Elementwise() | Collective():
             return 0
         case _:
             raise _unknown(op)
@@ -173,16 +182,31 @@ def bytes_written(op: Op) -> int:
             return packed_bytes(op.m * op.n, op.output_dtype)
         case KvAppend():
             return _append_bytes(op)
-        case Attention(kind="scores"):
-            return packed_bytes(_scores(op), op.output_dtype)
         case Attention():
-            return packed_bytes(_query_elements(op), op.output_dtype)
-        case Softmax():
-            return packed_bytes(op.rows * op.columns, op.dtype)
-        case Norm() | Embedding():
-            return packed_bytes(op.rows * op.width, op.dtype)
-        case Activation() | Elementwise():
-            return packed_bytes(op.elements, op.dtype)
+            result = _scores(op) if op.kind == "scores" else _query_elements(op)
+            return packed_bytes(result, op.output_dtype)
+        case Softmax() | Norm() | Embedding() | Activation() | Elementwise():
+            return packed_bytes(_elements(op), op.dtype)
+        case Collective():
+            return _part_bytes(op) if op.kind == "reduce_scatter" else op.bytes
+        case _:
+            raise _unknown(op)
+
+
+def link_bytes(op: Op) -> int:
+    """Bytes a device sends over its links when nothing goes twice.
+
+    In a reduce-scatter, an all-gather and an all-to-all it sends every part of the vector but one;
+    where the parts are not equal, the one it keeps is the smallest. An all-reduce is the first two.
+    """
+    match op:
+        case Collective():
+            sent = op.bytes - op.bytes // op.devices
+            return 2 * sent if op.kind == "all_reduce" else sent
+        case Gemm() | KvAppend() | Attention() | Softmax():
+            return 0
+        case Norm() | Activation() | Elementwise() | Embedding():
+            return 0
         case _:
             raise _unknown(op)
 
@@ -196,6 +220,7 @@ def count(op: Op) -> OpCounts:
         bytes_read=bytes_read(op),
         bytes_written=bytes_written(op),
         weight_bytes=weight_bytes(op),
+        link_bytes=link_bytes(op),
     )
 
 
@@ -220,29 +245,49 @@ def _operand_bytes(op: Op) -> int:
     """Bytes of the operands that are not parameters."""
     match op:
         case Gemm():
-            return packed_bytes(op.m * op.k, op.input_dtype)
+            second = 0 if op.operand == "parameters" else packed_bytes(_kept(op), op.weight_dtype)
+            return packed_bytes(op.m * op.k, op.input_dtype) + second
         case KvAppend():
             return _append_bytes(op)
-        case Attention(kind="scores"):
-            return packed_bytes(_query_elements(op), op.input_dtype) + _cache_bytes(op)
         case Attention():
-            return packed_bytes(_scores(op), op.input_dtype) + _cache_bytes(op)
-        case Softmax():
-            return packed_bytes(op.rows * op.columns, op.dtype)
-        case Norm():
-            return packed_bytes(op.rows * op.width, op.dtype)
-        case Activation():
-            return packed_bytes(op.elements, op.dtype)
+            first = _query_elements(op) if op.kind == "scores" else _scores(op)
+            return packed_bytes(first, op.input_dtype) + _cache_bytes(op)
+        case Softmax() | Norm() | Activation():
+            return packed_bytes(_elements(op), op.dtype)
         case Elementwise():
-            return 2 * packed_bytes(op.elements, op.dtype)
+            return 2 * packed_bytes(_elements(op), op.dtype)
         case Embedding():  # its rows are parameters
             return 0
+        case Collective():
+            return _part_bytes(op) if op.kind == "all_gather" else op.bytes
         case _:
             raise _unknown(op)
 
 
 def _unknown(op: Op) -> TypeError:
     return TypeError(f"op {op.name} must be of a known type, got {type(op).__name__}")
+
+
+def _elements(op: Softmax | Norm | Embedding | Activation | Elementwise) -> int:
+    """Elements of the result, and of each operand."""
+    match op:
+        case Softmax():
+            return op.rows * op.columns
+        case Norm() | Embedding():
+            return op.rows * op.width
+        case Activation() | Elementwise():
+            return op.elements
+
+
+def _kept(op: Gemm) -> int:
+    """Kept elements of the second operand: ``k * n * density``, to the nearest."""
+    dense = op.k * op.n
+    return dense if op.density == 1.0 else round(dense * op.density)
+
+
+def _part_bytes(op: Collective) -> int:
+    """Bytes of a device's part of the vector; of the largest, where they are not equal."""
+    return -(-op.bytes // op.devices)
 
 
 def _append_bytes(op: KvAppend) -> int:

@@ -21,8 +21,10 @@ __all__ = [
     "Activation",
     "Attention",
     "Between",
+    "Collective",
     "Count",
     "Density",
+    "Devices",
     "Dtype",
     "Elementwise",
     "Embedding",
@@ -57,7 +59,10 @@ Index = Annotated[int, Between(0, MAX_COUNT)]
 """Position of an op, a step or a layer, from 0."""
 Density = Annotated[float, Between(0, 1)]
 """Share of the weights that are kept, 1.0 when dense."""
-Phase = Literal["prefill", "decode"]
+Devices = Annotated[int, Between(2, MAX_COUNT)]
+"""How many devices work together: with one there is nothing to exchange."""
+Phase = Literal["prefill", "decode", "forward", "backward", "update"]
+"""Prefill and decode of inference; forward, backward and weight update of a training step."""
 Dtype = Literal[
     "int3", "int4", "int5", "int8", "int16", "int32", "fp8", "fp16", "bf16", "fp32"
 ]  # fmt: skip
@@ -71,8 +76,7 @@ class Op:
     ----------
     index : position in the trace; ops are numbered 0, 1, 2, ... in program order.
     name : where the op stands in the model, such as ``layers.3.q_proj``.
-    phase : ``prefill`` or ``decode``.
-    step : 0 for the prefill, 1, 2, ... for the decode steps.
+    phase, step : those of its step.
     layer : number of the layer, None outside of the layers.
     deps : indices of the ops whose results this one needs, all smaller than ``index``.
     """
@@ -98,7 +102,8 @@ class Gemm(Op):
     """Matrix product with weights: ``output[m, n] = input[m, k] @ weight[k, n] (+ bias[n])``.
 
     ``density`` is the share of the weights that are kept; ``role`` says which projection of the
-    model this is.
+    model this is. ``operand`` says what ``weight`` is: parameters, or activations too, as in the
+    gradient of the weights.
     """
 
     m: Count
@@ -110,6 +115,7 @@ class Gemm(Op):
     input_dtype: Dtype = "int8"
     weight_dtype: Dtype = "int8"
     output_dtype: Dtype = "int8"
+    operand: Literal["parameters", "activations"] = "parameters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +189,15 @@ class Activation(Op):
 
 @dataclass(frozen=True, slots=True)
 class Elementwise(Op):
-    """Sum or product of two operands of ``elements`` elements each."""
+    """Sum or product of two operands of ``elements`` elements each.
+
+    The role ``gradient`` is the backward of a norm, a softmax or an activation: the gradient that
+    comes in, and what the forward op kept.
+    """
 
     kind: Literal["add", "mul"]
     elements: Count
-    role: Literal["rope", "residual", "gate", "position"]
+    role: Literal["rope", "residual", "gate", "position", "gradient"]
     dtype: Dtype = "int8"
 
 
@@ -201,9 +211,36 @@ class Embedding(Op):
     dtype: Dtype = "int8"
 
 
+@dataclass(frozen=True, slots=True)
+class Collective(Op):
+    """An exchange in which every one of ``devices`` devices takes part; the op is one device's.
+
+    ``bytes`` is the whole vector: what each device gives to a ``reduce_scatter`` and keeps its part
+    of, what each has after an ``all_gather`` of the parts, both for an ``all_reduce``, and what
+    each gives and gets, a part to and from every device, in an ``all_to_all``. ``dtype`` is that of
+    the elements, which reducing adds. ``role`` says what the vector is in the model.
+    """
+
+    kind: Literal["reduce_scatter", "all_gather", "all_reduce", "all_to_all"]
+    bytes: Count
+    devices: Devices
+    role: str
+    dtype: Dtype = "fp16"
+
+
 OP_TYPES: Final[dict[str, type[Op]]] = {
     op.__name__: op
-    for op in (Gemm, KvAppend, Attention, Softmax, Norm, Activation, Elementwise, Embedding)
+    for op in (
+        Gemm,
+        KvAppend,
+        Attention,
+        Softmax,
+        Norm,
+        Activation,
+        Elementwise,
+        Embedding,
+        Collective,
+    )
 }
 """Every type of op a trace may hold, by the name it has in files."""
 

@@ -1,4 +1,7 @@
-"""One pass through the model: the prefill, or the decoding of one token a sequence."""
+"""One pass through the model: the prefill, or the decoding of one token a sequence.
+
+A training step is made of passes too: forward, backward, update.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,9 @@ class StepHead:
 
     Parameters
     ----------
-    index : 0 for the prefill, 1, 2, ... for the decode steps.
-    phase : ``prefill`` or ``decode``.
+    index : 0 for the prefill, 1, 2, ... for the decode steps; of training, 0 for the forward, 1
+        for the backward, 2 for the update.
+    phase : what the pass is for.
     tokens : rows that go through the model, those of all sequences of the batch together.
     kv_length : positions of a sequence after the step, its own tokens included; None where there
         are no sequences that grow.

@@ -11,6 +11,7 @@ from hwsim.workloads import (
     OP_TYPES,
     Activation,
     Attention,
+    Collective,
     Elementwise,
     Embedding,
     Gemm,
@@ -25,6 +26,7 @@ from hwsim.workloads import (
     bytes_written,
     count,
     effective_macs,
+    link_bytes,
     load_workload,
     macs,
     total,
@@ -45,6 +47,7 @@ OPS = [
     Activation(*PLACE, kind="silu", elements=10),
     Elementwise(*PLACE, kind="add", elements=10, role="residual"),
     Embedding(*PLACE, rows=2, width=8),
+    Collective(*PLACE, kind="reduce_scatter", bytes=48, devices=4, role="fc2"),
 ]
 
 
@@ -64,6 +67,7 @@ def test_bytes_and_macs_of_each_op_are_the_worked_examples() -> None:
         (10, 10, 0),
         (20, 10, 0),
         (16, 16, 0),
+        (48, 12, 0),
     ]
 
 
@@ -73,7 +77,7 @@ def test_totals_of_a_trace_are_those_of_its_ops() -> None:
 
 
 COUNTERS = (macs, effective_macs, weights, bias_bytes, weight_bytes, bytes_read, bytes_written,
-            operand_bytes)  # fmt: skip
+            link_bytes, operand_bytes)  # fmt: skip
 
 
 @pytest.mark.parametrize("counter", COUNTERS)
@@ -117,6 +121,37 @@ def test_density_scales_weights_and_effective_macs_but_not_dense_macs() -> None:
     assert (macs(sparse), effective_macs(sparse)) == (200, 140)
     assert (weights(sparse), weight_bytes(sparse)) == (70, 70)
     assert effective_macs(dense) == macs(dense)
+
+
+def test_activations_as_second_operand_are_read_but_are_no_weights() -> None:
+    product = Gemm(*PLACE, m=2, n=10, k=5, role="fc1", density=0.5)
+    gradient = dataclasses.replace(product, operand="activations", weight_dtype="fp16")
+    assert (weights(product), weight_bytes(product), bytes_read(product)) == (25, 25, 10 + 25)
+    assert (weights(gradient), weight_bytes(gradient), bytes_read(gradient)) == (0, 0, 10 + 50)
+    assert effective_macs(gradient) == effective_macs(product) == 50
+
+
+@pytest.mark.parametrize(
+    ("kind", "read", "written", "sent"),
+    [
+        ("reduce_scatter", 96, 12, 84),
+        ("all_gather", 12, 96, 84),
+        ("all_reduce", 96, 96, 168),
+        ("all_to_all", 96, 96, 84),
+    ],
+)
+def test_a_collective_reads_and_writes_memory_and_sends_apart_from_that(
+    kind: str, read: int, written: int, sent: int
+) -> None:
+    op = Collective(*PLACE, kind=kind, bytes=96, devices=8, role="fc2")
+    counts = count(op)
+    assert (counts.bytes_read, counts.bytes_written, counts.link_bytes) == (read, written, sent)
+    assert (counts.macs, counts.weight_bytes) == (0, 0)
+
+
+def test_parts_of_a_vector_that_does_not_divide_are_the_largest_kept_and_the_most_sent() -> None:
+    op = Collective(*PLACE, kind="reduce_scatter", bytes=10, devices=4, role="fc2")
+    assert (bytes_written(op), link_bytes(op)) == (3, 8)
 
 
 @given(st.integers(1, 40), st.integers(0, 40), st.none() | st.integers(1, 90), st.booleans())

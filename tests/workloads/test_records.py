@@ -12,7 +12,7 @@ from hwsim.workloads.records import RECORD_TYPES, columns, from_record, to_recor
 
 def hints_of(kind: str) -> st.SearchStrategy[dict[str, Any]]:
     samples: dict[type, st.SearchStrategy[Any]] = {
-        int: st.integers(1, 2**62),
+        int: st.integers(2, 2**62),
         float: st.floats(0, 1),
         bool: st.booleans(),
         list: st.lists(st.integers(0, 99)).map(tuple),

@@ -65,6 +65,14 @@ ATTENTION = {
     "kv_heads": 2,
     "head_dim": 4,
 }
+COLLECTIVE = {
+    **{key: GEMM[key] for key in ("index", "name", "phase", "step", "layer", "deps")},
+    "type": "Collective",
+    "kind": "all_reduce",
+    "bytes": 64,
+    "devices": 4,
+    "role": "fc2",
+}
 
 
 END = {"type": "End", "steps": 1, "ops": 1}
@@ -193,7 +201,26 @@ GEMM_FIELDS = ", ".join(columns("Gemm"))
             {**GEMM, "role": "a\x1b[2Jb"},
             "Gemm.role must be a text that is not empty, of printable characters, got 'a\\x1b[2Jb'",
         ),
-        ({**GEMM, "phase": "prefil"}, "Gemm.phase must be one of prefill, decode, got 'prefil'"),
+        (
+            {**GEMM, "phase": "prefil"},
+            ("Gemm.phase must be one of prefill, decode, forward, backward, update, got 'prefil'"),
+        ),
+        (
+            {**GEMM, "operand": "weights"},
+            "Gemm.operand must be one of parameters, activations, got 'weights'",
+        ),
+        (
+            {**COLLECTIVE, "kind": "broadcast"},
+            (
+                "Collective.kind must be one of reduce_scatter, all_gather, all_reduce, "
+                "all_to_all, got 'broadcast'"
+            ),
+        ),
+        (
+            {**COLLECTIVE, "devices": 1},
+            "Collective.devices must be an integer from 2 to 2**62, got 1",
+        ),
+        ({**COLLECTIVE, "bytes": 0}, "Collective.bytes must be an integer from 1 to 2**62, got 0"),
         (
             {**GEMM, "layer": -1},
             "Gemm.layer must be an integer from 0 to 2**62, or null, got -1",

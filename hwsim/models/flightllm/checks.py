@@ -102,6 +102,8 @@ def _refuse(op: Op, broken: Broken) -> None:
 
 
 def _broken_step(cfg: FlightLLMConfig, step: Step) -> Broken:
+    if step.phase not in ("prefill", "decode"):
+        yield "phase", "must be prefill or decode", step.phase
     attended = step.attended
     if attended > cfg.max_tokens:
         yield "kv_length", f"must be at most machine.max_tokens = {cfg.max_tokens}", attended
@@ -119,6 +121,10 @@ def _broken(cfg: FlightLLMConfig, step: Step, op: Op) -> Broken:
             yield key, f"{rule} (machine.weights says how weights are stored)", getattr(op, key)
     if isinstance(op, Gemm) and op.role not in PROJECTION_ROLES:
         yield "role", f"must be one of {', '.join(PROJECTION_ROLES)}", op.role
+    if isinstance(op, Gemm) and op.operand != "parameters":
+        yield "operand", "must be 'parameters', as it is stored before the run", op.operand
+    if isinstance(op, Elementwise) and op.role == "gradient":
+        yield "role", "must not be that of training", op.role
     if isinstance(op, Attention | KvAppend) and not 0 <= _layer(op) < MAX_LAYERS:
         yield "layer", f"must be from 0 to {MAX_LAYERS - 1}, as each has a cache", op.layer
     for key, wanted in _wanted(step, op).items():

@@ -180,6 +180,15 @@ def test_a_step_that_the_machine_would_run_as_something_else_is_refused(
     assert message_of(run, path) == f"{path}: step {step}: {message}"
 
 
+def test_training_is_refused(run: Run, lines: list[Any], tmp_path: Path) -> None:
+    for line in lines:
+        if line.get("phase") == "prefill":
+            line["phase"] = "forward"
+    path = saved(tmp_path / "t.jsonl", lines)
+    message = "step 0: phase must be prefill or decode, got 'forward'"
+    assert message_of(run, path) == f"{path}: {message}"
+
+
 @pytest.mark.parametrize(
     ("place", "change", "message"),
     [
@@ -194,6 +203,16 @@ def test_a_step_that_the_machine_would_run_as_something_else_is_refused(
         ("prefill q_proj", {"input_dtype": "fp16"}, f"input_dtype {INT8} 'fp16'"),
         ("prefill q_proj", {"weight_dtype": "int3"}, f"weight_dtype {INT8} 'int3'"),
         ("prefill q_proj", {"output_dtype": "int32"}, f"output_dtype {INT8} 'int32'"),
+        (
+            "prefill q_proj",
+            {"operand": "activations"},
+            "operand must be 'parameters', as it is stored before the run, got 'activations'",
+        ),
+        (
+            "prefill gate",
+            {"role": "gradient"},
+            "role must not be that of training, got 'gradient'",
+        ),
         ("decode k_append", {"kv_dtype": "fp8"}, f"kv_dtype {INT8} 'fp8'"),
         ("decode input_norm", {"dtype": "bf16"}, f"dtype {INT8} 'bf16'"),
         ("decode k_append", {"tokens": 2}, "tokens must be 1 in this step, got 2"),
