@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hwsim.workloads.collective import CollectiveScenario, CollectiveWorkload
 from hwsim.workloads.counts import (
     OpCounts,
     bytes_read,
@@ -39,10 +40,24 @@ from hwsim.workloads.registry import KINDS, load_workload, workload_kind, worklo
 from hwsim.workloads.scenario import PROJECTION_ROLES, LlmScenario, Numerics
 from hwsim.workloads.shapes import Linear, LlmShape
 from hwsim.workloads.step import Step
+from hwsim.workloads.tensor_parallel import (
+    TensorParallelScenario,
+    TensorParallelWorkload,
+    TransformerShape,
+)
 from hwsim.workloads.trace import Trace
 from hwsim.workloads.trace_workload import TraceWorkload
+from hwsim.workloads.transformer import (
+    BACKWARD_SUBLAYERS,
+    FORWARD_SUBLAYERS,
+    LayerShare,
+    Projection,
+    Sublayer,
+)
 
 __all__ = [
+    "BACKWARD_SUBLAYERS",
+    "FORWARD_SUBLAYERS",
     "KINDS",
     "MODEL_TYPES",
     "OP_TYPES",
@@ -51,11 +66,14 @@ __all__ = [
     "Activation",
     "Attention",
     "Collective",
+    "CollectiveScenario",
+    "CollectiveWorkload",
     "Dtype",
     "Elementwise",
     "Embedding",
     "Gemm",
     "KvAppend",
+    "LayerShare",
     "Linear",
     "LlmScenario",
     "LlmShape",
@@ -65,10 +83,15 @@ __all__ = [
     "Op",
     "OpCounts",
     "Phase",
+    "Projection",
     "Softmax",
     "Step",
+    "Sublayer",
+    "TensorParallelScenario",
+    "TensorParallelWorkload",
     "Trace",
     "TraceWorkload",
+    "TransformerShape",
     "Workload",
     "build_trace",
     "bytes_read",

@@ -1,6 +1,6 @@
 """The ops of a decoder-only model, block by block, in program order.
 
-A block lists its ops as :class:`Site` s that name each other; where they stand in a trace is
+A block is a list of sites that name each other, or :data:`STREAM`; where they stand in a trace is
 :mod:`hwsim.workloads.llm`'s.
 """
 
@@ -19,43 +19,17 @@ from hwsim.workloads.ops import (
     Gemm,
     KvAppend,
     Norm,
-    Op,
     Phase,
     Softmax,
 )
 from hwsim.workloads.scenario import Numerics, ProjectionRole
 from hwsim.workloads.shapes import Linear, LlmShape
+from hwsim.workloads.sites import ANYWHERE, Site
 
-__all__ = ["STREAM", "DecoderPass", "Site"]
+__all__ = ["STREAM", "DecoderPass"]
 
 STREAM: Final = "stream"
 """What a site reads that takes the residual stream as it enters the block."""
-
-_ANYWHERE: Final[tuple[int, str, Phase, int, None, tuple[int, ...]]] = (
-    0,
-    "",
-    "prefill",
-    0,
-    None,
-    (),
-)
-"""Index, name, phase, step, layer and deps of an op of which only the work counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """One op of a block.
-
-    Parameters
-    ----------
-    name : within the block.
-    reads : sites of the block whose results it needs, or :data:`STREAM`.
-    work : an op whose work fields are those of this site.
-    """
-
-    name: str
-    reads: tuple[str, ...]
-    work: Op
 
 
 @dataclass(frozen=True)
@@ -169,7 +143,7 @@ class DecoderPass:
     def _gemm(self, role: ProjectionRole) -> Gemm:
         linear = self._linears[role]
         return Gemm(
-            *_ANYWHERE,
+            *ANYWHERE,
             m=self.rows,
             n=linear.outputs,
             k=linear.inputs,
@@ -183,7 +157,7 @@ class DecoderPass:
 
     def _append(self, role: Literal["k", "v"]) -> KvAppend:
         return KvAppend(
-            *_ANYWHERE,
+            *ANYWHERE,
             role=role,
             tokens=self.queries,
             kv_length=self._attendable,
@@ -196,7 +170,7 @@ class DecoderPass:
     def _attention(self, kind: Literal["scores", "values"]) -> Attention:
         window = self.shape.sliding_window
         return Attention(
-            *_ANYWHERE,
+            *ANYWHERE,
             kind=kind,
             queries=self.queries,
             kv_length=self._attendable,
@@ -213,15 +187,15 @@ class DecoderPass:
 
     def _softmax(self) -> Softmax:
         rows = self.rows * self.shape.heads
-        return Softmax(*_ANYWHERE, rows, self._attendable, self.numerics.activations)
+        return Softmax(*ANYWHERE, rows, self._attendable, self.numerics.activations)
 
     def _norm(self) -> Norm:
         shape = self.shape
-        return Norm(*_ANYWHERE, shape.norm, self.rows, shape.hidden_size, self.numerics.activations)
+        return Norm(*ANYWHERE, shape.norm, self.rows, shape.hidden_size, self.numerics.activations)
 
     def _activation(self) -> Activation:
         elements = self.rows * self.shape.intermediate_size
-        return Activation(*_ANYWHERE, self.shape.activation, elements, self.numerics.activations)
+        return Activation(*ANYWHERE, self.shape.activation, elements, self.numerics.activations)
 
     def _elementwise(
         self,
@@ -229,7 +203,7 @@ class DecoderPass:
         elements: int,
         role: Literal["rope", "residual", "gate", "position"],
     ) -> Elementwise:
-        return Elementwise(*_ANYWHERE, kind, elements, role, self.numerics.activations)
+        return Elementwise(*ANYWHERE, kind, elements, role, self.numerics.activations)
 
     def _residual(self, name: str, reads: tuple[str, ...]) -> Site:
         return Site(name, reads, self._elementwise("add", self._hidden, "residual"))
@@ -238,6 +212,6 @@ class DecoderPass:
         self, name: str, role: Literal["token", "position"], after: tuple[str, ...]
     ) -> Site:
         work = Embedding(
-            *_ANYWHERE, self.rows, self.shape.hidden_size, role, self.numerics.activations
+            *ANYWHERE, self.rows, self.shape.hidden_size, role, self.numerics.activations
         )
         return Site(name, after, work)

@@ -15,10 +15,11 @@ from itertools import chain
 from typing import Final
 
 from hwsim.errors import Problem, WorkloadError
-from hwsim.workloads.decoder import STREAM, DecoderPass, Site
+from hwsim.workloads.decoder import STREAM, DecoderPass
 from hwsim.workloads.ops import Phase
 from hwsim.workloads.scenario import LlmScenario, Numerics
 from hwsim.workloads.shapes import LlmShape
+from hwsim.workloads.sites import Site
 from hwsim.workloads.step import Step
 from hwsim.workloads.template import Slot, Template, TemplateOps
 from hwsim.workloads.trace import Trace

@@ -13,14 +13,16 @@ from typing import Final
 
 from hwsim.config import read_toml
 from hwsim.errors import ConfigError, Problem, WorkloadError
+from hwsim.workloads.collective import COLLECTIVE
 from hwsim.workloads.kind import TOML, Kind, Overrides, Workload
 from hwsim.workloads.llm_workload import LLM
 from hwsim.workloads.sources import Source, find, shipped_sources, similar
+from hwsim.workloads.tensor_parallel import TENSOR_PARALLEL
 from hwsim.workloads.trace_workload import TRACE
 
 __all__ = ["KINDS", "load_workload", "workload_kind", "workload_names"]
 
-KINDS: Final = {kind.name: kind for kind in (LLM, TRACE)}
+KINDS: Final = {kind.name: kind for kind in (LLM, TENSOR_PARALLEL, COLLECTIVE, TRACE)}
 """Every kind of workload by name: a new one is its module and its place here."""
 SUFFIXES: Final = tuple(dict.fromkeys(s for kind in KINDS.values() for s in kind.suffixes))
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from hwsim.config import Config
 
-__all__ = ["MAX_LAYERS", "MAX_SIZE", "Linear", "LlmShape"]
+__all__ = ["MAX_LAYERS", "MAX_SIZE", "Linear", "LlmShape", "Size"]
 
 MAX_LAYERS: Final = 10_000
 MAX_SIZE: Final = 2**24

@@ -16,6 +16,7 @@ import pytest
 
 import hwsim as package
 from hwsim.config import machine_names
+from hwsim.models import registry
 from hwsim.models.registry import systems
 
 WORKLOAD = "tinyllama_1_1b"
@@ -79,6 +80,19 @@ def test_list_prints_every_name_for_people(hwsim: Callable[..., Any]) -> None:
             assert name in done.out
     for system in systems():
         assert f"{system.name}: {system.title}\n" in done.out
+
+
+def test_list_gives_a_system_the_workloads_of_the_kinds_it_takes(
+    hwsim: Callable[..., Any], toy: Any
+) -> None:
+    for kinds, expected in (
+        (("tensor_parallel",), ["gpt3", "mega_gpt2", "mt_nlg", "palm", "t_nlg"]),
+        (("collective", "trace"), ["collective"]),
+    ):
+        toy.SYSTEM = replace(toy.SYSTEM, workload_kinds=kinds)
+        registry.systems.cache_clear()
+        (listed,) = json.loads(hwsim("list", "--json").out)["systems"]
+        assert listed["workloads"] == expected
 
 
 @pytest.mark.usefixtures("toy")
@@ -191,14 +205,22 @@ def test_a_system_without_programs_says_so(
 
 
 @pytest.mark.parametrize("name", ["trace.jsonl", "trace.parquet"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (WORKLOAD, *STEP),
+        ("t_nlg", "--set", "workload.scope=iteration"),
+        ("collective", "--set", "workload.message_bytes=6 MB"),
+    ],
+)
 def test_a_built_trace_shows_the_same_as_the_workload(
-    hwsim: Callable[..., Any], tmp_path: Path, name: str
+    hwsim: Callable[..., Any], tmp_path: Path, words: tuple[str, ...], name: str
 ) -> None:
     path = tmp_path / name
-    done = hwsim("trace", "build", WORKLOAD, *STEP, "--out", str(path))
+    done = hwsim("trace", "build", *words, "--out", str(path))
     assert (done.code, done.err, done.out) == (0, "", f"{path}\n")
     built = json.loads(hwsim("trace", "show", str(path), "--json").out)
-    direct = json.loads(hwsim("trace", "show", WORKLOAD, *STEP, "--json").out)
+    direct = json.loads(hwsim("trace", "show", *words, "--json").out)
     for key in ("schema", "totals", "ops"):
         assert built[key] == direct[key]
 

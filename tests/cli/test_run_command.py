@@ -280,3 +280,22 @@ def test_a_reader_that_leaves_ends_it_quietly() -> None:
     with child.stderr:
         assert child.stderr.read() == ""
     assert child.wait(timeout=20) == 141
+
+
+def test_a_workload_of_any_kind_runs_on_a_system_that_takes_it(
+    hwsim: Callable[..., Any], toy: Any, machine: str
+) -> None:
+    toy.SYSTEM = replace(toy.SYSTEM, workload_kinds=("tensor_parallel", "collective"))
+    for name, key in (("t_nlg", "model.hidden_size"), ("collective", "message_bytes")):
+        assert hwsim("run", machine, name, "--out", name).code == 0
+        assert key in Path(name, "report.html").read_text()
+    assert "Note: t_nlg has 28 heads, padded to 32" in hwsim("run", machine, "t_nlg").out
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_workload_of_a_kind_that_the_system_does_not_take_is_refused(
+    hwsim: Callable[..., Any], machine: str
+) -> None:
+    done = hwsim("run", machine, "t_nlg", "--json")
+    message = "hwsim: t_nlg: must be of kind llm for mine, is tensor_parallel\n"
+    assert (done.code, done.out, done.err) == (2, "", message)

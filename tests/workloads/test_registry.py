@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from hwsim.config import shipped
+from hwsim.config import Config, shipped
 from hwsim.errors import ConfigError, HwsimError, WorkloadError
 from hwsim.workloads import (
     KINDS,
+    CollectiveScenario,
     LlmScenario,
     LlmWorkload,
+    TensorParallelScenario,
     TraceWorkload,
     load_workload,
     workload_kind,
@@ -293,13 +295,32 @@ def test_the_readme_lists_each_shipped_workload_as_it_is() -> None:
     text = (shipped("workloads") / "README.md").read_text()
     listed = dict(re.findall(r"^\| `(\w+)` \|.*?\| ([\d.]+e9) \|", text, re.MULTILINE))
     assert listed == {
-        name: f"{load_workload(name).shape.parameters / 1e9:.3f}e9" for name in workload_names()
+        name: f"{load_workload(name).shape.parameters / 1e9:.3f}e9"
+        for name in workload_names()
+        if workload_kind(name) == "llm"
     }
 
 
-def test_the_scenario_of_the_readme_loads(tmp_path: Path) -> None:
+def test_the_files_of_the_readme_load(tmp_path: Path) -> None:
     text = (shipped("workloads") / "README.md").read_text()
-    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     path = tmp_path / "own.toml"
-    path.write_text(re.sub(r"^  ", "", example, flags=re.MULTILINE))
-    assert load_workload(str(path)).scenario == LlmScenario(prompt_tokens=1024, output_tokens=64)
+    kinds = []
+    for example in re.findall(r"```toml\n(.*?)```", text, re.DOTALL):
+        path.write_text(re.sub(r"^  ", "", example, flags=re.MULTILINE))
+        workload = load_workload(str(path))
+        workload.trace.check()
+        kinds.append(workload.kind)
+    assert kinds == ["llm", "tensor_parallel"]
+
+
+def test_the_readme_lists_the_kinds_and_the_files_they_read() -> None:
+    text = (shipped("workloads") / "README.md").read_text()
+    listed = re.findall(r"^\| `(\w+)` \| ((?:`\.\w+`(?:, )?)+) \|", text, re.MULTILINE)
+    found = {name: set(re.findall(r"\.\w+", suffixes)) for name, suffixes in listed}
+    assert found == {kind.name: set(kind.suffixes) for kind in KINDS.values()}
+
+
+@pytest.mark.parametrize("cls", [LlmScenario, TensorParallelScenario, CollectiveScenario])
+def test_the_readme_tells_every_key_of_a_scenario(cls: type[Config]) -> None:
+    text = (shipped("workloads") / "README.md").read_text()
+    assert [key for key in cls.model_fields if f"`workload.{key}" not in text] == []
