@@ -108,8 +108,5 @@ class Block:
     proofs: Sequence[Proof] = ()
     models: Sequence[Path] = ()
     """Simulation models of the primitives it instantiates."""
-
-    @property
-    def module(self) -> str:
-        """The name of its Verilog module."""
-        return self.name.replace(".", "_")
+    codes: Callable[[Any], Mapping[str, Mapping[str, int]]] = field(default=lambda _config: {})
+    """The values that a field can have and what each means, by ``STREAM.FIELD``."""

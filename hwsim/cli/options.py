@@ -7,7 +7,24 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-__all__ = ["JsonOption", "MachineArgument", "OutOption", "SetOption", "WorkloadArgument"]
+from hwsim.errors import ConfigError, Problem
+
+__all__ = [
+    "JsonOption",
+    "MachineArgument",
+    "OutOption",
+    "SetOption",
+    "WorkloadArgument",
+    "folder",
+]
+
+
+def folder(given: str | Path) -> Path:
+    """The folder of an option, which must not be empty: that would be the current one."""
+    if not str(given).strip():
+        raise ConfigError([Problem("", "--out", "must be a folder", str(given))])
+    return Path(given)
+
 
 MachineArgument: TypeAlias = Annotated[
     str,
@@ -33,7 +50,9 @@ SetOption: TypeAlias = Annotated[
 ]
 OutOption: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="The folder to write.", show_default=False),
+    typer.Option(
+        "--out", metavar="DIR", parser=folder, help="The folder to write.", show_default=False
+    ),
 ]
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from hwsim.cli.options import JsonOption
+from hwsim.cli.options import JsonOption, folder
 from hwsim.cli.terminal import print_json, print_note, print_table, print_text, progress
 from hwsim.errors import ConfigError, MissingToolError, Problem
 
@@ -65,9 +65,10 @@ def list_blocks(json: JsonOption = False) -> None:
 def generate(
     blocks: BlocksArgument = None,
     set_: SetOption = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write.")] = Path(
-        "build/rtl"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", parser=folder, help="The folder to write."),
+    ] = Path("build/rtl"),
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Draw each block and a few of its cycles too.")
     ] = False,
@@ -92,10 +93,12 @@ def generate(
 
 
 def _pictures(block: Block, config: Config, folder: Path) -> tuple[Path, Path]:
+    from rtl.flow.label import module_name
     from rtl.flow.pictures import draw_diagram, draw_waveform
     from rtl.flow.tools import find_simulator
 
-    diagram, waveform = folder / f"{block.module}.png", folder / f"{block.module}_waveform.png"
+    module = module_name(block, config)
+    diagram, waveform = folder / f"{module}.png", folder / f"{module}_waveform.png"
     draw_diagram(block, diagram)
     draw_waveform(block, config, find_simulator(), waveform)
     return diagram, waveform
@@ -114,7 +117,10 @@ def verify(
         bool, typer.Option("--fresh", help="Simulate again what was simulated before.")
     ] = False,
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where the waveform of a failure goes.")
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", parser=folder, help="Where the waveform of a failure goes."
+        ),
     ] = Path("runs/rtl"),
     json: JsonOption = False,
 ) -> None:
@@ -184,7 +190,11 @@ def synth(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="DIR", help="Write the tables and a plot.", show_default=False
+            "--out",
+            metavar="DIR",
+            parser=folder,
+            help="Write the tables and a plot.",
+            show_default=False,
         ),
     ] = None,
     json: JsonOption = False,

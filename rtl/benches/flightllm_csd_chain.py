@@ -139,6 +139,7 @@ BLOCK = Block(
     parameters=ChainGeometry,
     component=CSDChain,
     modes=_timing,
+    codes=lambda g: {"i.density": {f"{d.n}:{d.m}": code for code, d in enumerate(g.densities)}},
     cases=_cases,
     bins=_bins,
     diagram=(

@@ -199,6 +199,7 @@ BLOCK = Block(
     parameters=DequantGeometry,
     component=Dequant,
     modes=_timing,
+    codes=lambda g: {"runs.code": {f"{w} bit": code for code, w in enumerate(g.widths)}},
     cases=_cases,
     bins=_bins,
     diagram=(

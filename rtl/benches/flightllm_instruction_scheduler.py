@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import accumulate, pairwise, permutations
 from random import Random
 
 from hwsim.golden.flightllm_scheduler import dispatched
-from hwsim.laws.flightllm_isa import FORMATS, UNITS, Opcode, token_mask
+from hwsim.laws.flightllm_isa import (
+    FORMATS,
+    UNITS,
+    HbmAccess,
+    LoadMode,
+    MiscOp,
+    Opcode,
+    token_mask,
+)
 from hwsim.laws.flightllm_scheduler import (
     FETCH_CYCLES,
     MIN_CYCLES,
@@ -285,6 +294,14 @@ def _timing(_geometry: SchedulerGeometry) -> list[Mode]:
     ]
 
 
+CODES: dict[str, type[IntEnum]] = {
+    "words.opcode": Opcode,
+    "ld.mode": LoadMode,
+    "ld.hbm_type": HbmAccess,
+    "st.hbm_type": HbmAccess,
+    "misc.op": MiscOp,
+}
+"""The opcode is the top four bits of an instruction's first word."""
 _SOURCE = "rtl.blocks.flightllm_instruction_scheduler"
 
 BLOCK = Block(
@@ -293,6 +310,7 @@ BLOCK = Block(
     parameters=SchedulerGeometry,
     component=InstructionScheduler,
     modes=_timing,
+    codes=lambda _: {field: {c.name: c.value for c in codes} for field, codes in CODES.items()},
     cases=_cases,
     bins=_bins,
     diagram=(

@@ -244,6 +244,7 @@ BLOCK = Block(
     parameters=SFUGeometry,
     component=SFU,
     modes=_timing,
+    codes=lambda _: {"command.operation": {op.name.lower(): op.value for op in OPERATIONS}},
     cases=_cases,
     bins=_bins,
     diagram=(

@@ -454,6 +454,11 @@ def _timing(geometry: VPUGeometry) -> list[Mode]:
     ]
 
 
+def _codes(geometry: VPUGeometry) -> dict[str, dict[str, int]]:
+    densities = {f"{d.n}:{d.m}": code for code, d in enumerate(geometry.densities)}
+    return {"table.row.density": densities}
+
+
 _SOURCE = "rtl.blocks.flightllm_vpu"
 
 BLOCK = Block(
@@ -462,6 +467,7 @@ BLOCK = Block(
     parameters=VPUGeometry,
     component=VPU,
     modes=_timing,
+    codes=_codes,
     cases=_cases,
     bins=_bins,
     diagram=(

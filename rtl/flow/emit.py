@@ -1,4 +1,4 @@
-"""A block as Verilog: readable, and the same bytes on any machine.
+"""A block as Verilog-2001: readable, and the same bytes on any machine.
 
 ``python -m rtl.flow.emit NAME CONFIG [MUTANT]`` prints it from a process of its own, in which the
 mutant's passage is replaced before its module is imported: the hardware holds no hook for faults.
@@ -22,6 +22,7 @@ from amaranth.lib import wiring
 
 from hwsim.config import Config
 from rtl.block import Block, Mutant
+from rtl.flow.label import module_name
 from rtl.registry import block
 
 __all__ = ["StaleMutantError", "emit", "emit_mutant", "verilog_of"]
@@ -34,7 +35,7 @@ memory_collect
 opt_dff -simple-dffe
 opt_expr
 opt_clean -purge
-write_verilog -norename -noattr -sv
+write_verilog -norename -noattr
 """
 """Registers as one block each with their reset and enable, and no name for what has one already."""
 
@@ -50,8 +51,8 @@ class StaleMutantError(Exception):
 
 
 def emit(block_: Block, config: Config) -> str:
-    """Verilog of a block, as a module called ``block.module``."""
-    return verilog_of(block_.component(config), block_.module)
+    """Verilog of a block, as the module that :func:`rtl.flow.label.module_name` names."""
+    return verilog_of(block_.component(config), module_name(block_, config))
 
 
 def verilog_of(component: wiring.Component, name: str) -> str:

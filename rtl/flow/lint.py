@@ -12,11 +12,12 @@ __all__ = ["WAIVERS", "lint"]
 
 WAIVERS = Path(__file__).with_name("waivers.vlt")
 """Each rule that is waived, and why."""
+LANGUAGE = ("--default-language", "1364-2001")
 
 
 def lint(simulator: Simulator, sources: Sequence[Path], module: str) -> str:
     """What ``verilator --lint-only -Wall`` says; nothing if all is well."""
-    command = ["verilator", "--lint-only", "-Wall", "--top-module", module, str(WAIVERS)]
+    command = ["verilator", "--lint-only", "-Wall", *LANGUAGE, "--top-module", module, str(WAIVERS)]
     done = subprocess.run(
         [*command, *map(str, sources)],
         check=False,

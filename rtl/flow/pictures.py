@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hwsim.config import Config
 from rtl.block import Block
 from rtl.flow.emit import emit
+from rtl.flow.label import module_name
 from rtl.flow.simulate import Design, run_cases
 from rtl.flow.tools import Simulator
 
@@ -114,6 +115,6 @@ def _simulated(block: Block, config: Config, simulator: Simulator) -> list[Trace
     stalled = next((case for case in cases if case.name == "both"), cases[0])
     shown = min(MOST_CYCLES, stalled.cycles)
     short = replace(stalled, cycles=shown, expected=dict.fromkeys(stalled.expected, ()))
-    design = Design(block.module, emit(block, config), block.models)
+    design = Design(module_name(block, config), emit(block, config), block.models)
     record = run_cases(design, simulator, [short], record=True)["record"]
     return [Trace(name, values) for name, values in record.items()]

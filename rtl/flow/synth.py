@@ -23,7 +23,7 @@ from hwsim.replace import replaced_file
 from rtl.block import Block
 from rtl.flow.cache import cache_folder, digest
 from rtl.flow.emit import emit
-from rtl.flow.label import label
+from rtl.flow.label import label, module_name
 from rtl.flow.netlist import RESOURCES, cascades, longest_path, resources
 from rtl.flow.yosys import YOSYS, find_tool, run_tool, version, warm_up
 
@@ -93,7 +93,7 @@ def synthesise(block: Block, config: Config) -> Synthesis:
         With what yosys says.
     """
     find_tool(YOSYS)
-    return _mapped(block.name, block.module, label(config), emit(block, config))
+    return _mapped(block.name, module_name(block, config), label(config), emit(block, config))
 
 
 def synthesise_all(
@@ -111,8 +111,8 @@ def synthesise_all(
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         jobs: dict[Future[Synthesis], Block] = {}
         for block, config in targets:
-            verilog = emit(block, config)
-            jobs[pool.submit(_mapped, block.name, block.module, label(config), verilog)] = block
+            module, verilog = module_name(block, config), emit(block, config)
+            jobs[pool.submit(_mapped, block.name, module, label(config), verilog)] = block
         try:
             for done, job in enumerate(as_completed(jobs), start=1):
                 job.result()

@@ -20,7 +20,7 @@ from hwsim.replace import replaced_file
 from rtl.block import Block, Mutant
 from rtl.flow.cache import cache_folder, digest
 from rtl.flow.emit import StaleMutantError, emit, emit_mutant
-from rtl.flow.label import label
+from rtl.flow.label import label, module_name
 from rtl.flow.simulate import Design, SimulationError, run_cases
 from rtl.flow.tools import Simulator, versions
 from rtl.parameters import config_of
@@ -183,9 +183,10 @@ def _leave_waveform(
     if not any(failed.startswith(label(target.config)) for failed in report.failures):
         return
     block_ = block(target.name)
-    design = Design(block_.module, emit(block_, target.config), block_.models, waves=True)
+    module = module_name(block_, target.config)
+    design = Design(module, emit(block_, target.config), block_.models, waves=True)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{block_.module}-{design.content[:8]}.vcd"
+    path = folder / f"{module}-{design.content[:8]}.vcd"
     try:
         run_cases(design, simulator, list(block_.cases(target.config, Random(seed))), waves=path)
     except SimulationError:
@@ -241,7 +242,7 @@ def _run(name: str, config: Config, mutant: Mutant | None, setting: Setting) -> 
         return _read(by_source)
     try:
         verilog = emit(block_, config) if mutant is None else emit_mutant(block_, config, mutant)
-        design = Design(block_.module, verilog, block_.models)
+        design = Design(module_name(block_, config), verilog, block_.models)
         by_verilog = _kept([design.content, *asked, *_bench(block_)])
         if by_verilog.exists() and not setting.fresh:
             run = _read(by_verilog)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from random import Random
 
@@ -13,6 +16,7 @@ from hwsim.config import Config
 from rtl.block import Block
 from rtl.flow.emit import emit, verilog_of
 from rtl.flow.generate import generate, ports
+from rtl.flow.label import module_name
 from rtl.flow.lint import lint
 from rtl.flow.tools import Simulator, find_simulator
 from rtl.flow.verify import Target, verify
@@ -54,7 +58,7 @@ def test_verilog_is_the_same_bytes_each_time(name: str, parameter_set: int) -> N
 def test_the_manifest_gives_the_ports_that_the_verilog_has(name: str) -> None:
     found, config = chosen(name, 0)
     component = found.component(config)
-    declared = verilog_of(component, found.module).split("endmodule")[0]
+    declared = verilog_of(component, module_name(found, config)).split("endmodule")[0]
     for port in ports(component):
         width = f"[{port['width'] - 1}:0] " if port["width"] > 1 else ""
         assert f"  {port['direction']} {width}{port['name']};" in declared
@@ -69,7 +73,45 @@ def test_lint_finds_nothing_that_is_not_waived(
 ) -> None:
     found, config = chosen(name, parameter_set)
     generate(found, config, tmp_path)
-    assert lint(simulator, sorted(tmp_path.glob("*.v")), found.module) == ""
+    module = module_name(found, config)
+    assert lint(simulator, sorted(tmp_path.glob("*.v")), module) == ""
+
+
+def test_all_blocks_and_parameter_sets_live_in_one_folder_and_one_design(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    modules = []
+    for name, parameter_set in SETS:
+        found, config = chosen(name, parameter_set)
+        generate(found, config, tmp_path)
+        modules.append(module_name(found, config))
+    assert len({*modules}) == len(SETS)
+    assert {path.stem for path in tmp_path.glob("*.json")} == {*modules}
+    sources = sorted(tmp_path.glob("*.v"))
+    assert lint(simulator, sources, modules[0]) == ""  # or it would name a module declared twice
+    text = "".join(source.read_text() for source in sources)
+    declared = re.findall(r"^module \\?([\w$]+)", text, flags=re.MULTILINE)
+    assert len({*declared}) == len(declared)
+    own = ("DSP48E2", *modules)
+    assert [name for name in declared if not name.startswith(own)] == []
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_fields_of_a_payload_fill_it_and_codes_fit_their_fields(
+    name: str, tmp_path: Path
+) -> None:
+    _verilog, described, *_models = generate(*chosen(name, 0), tmp_path)
+    manifest = json.loads(described.read_text())
+    widths = {"words.opcode": 4}  # the top of an instruction's first word, of no layout
+    for port in manifest["ports"]:
+        end = 0
+        for field in port.get("fields", ()):
+            assert field["lsb"] == end
+            end += field["width"] * prod(field.get("dimensions", ()))
+            widths[f"{port['name'].removesuffix('__payload')}.{field['name']}"] = field["width"]
+        assert end == (port["width"] if port["name"].endswith("__payload") else 0)
+    for field, codes in manifest["codes"].items():
+        assert all(0 <= code < 1 << widths[field] for code in codes.values())
 
 
 @pytest.mark.parametrize("name", BLOCKS)

@@ -228,7 +228,7 @@ def _answer(simulator: Simulator, model: Path, cases: list[Case]) -> str:
         cases=lambda *_: iter(()),
         bins=lambda _: frozenset(),
     )
-    design = Design(block.module, emit(block, NoParameters()), [model])
+    design = Design("test_dsp48e2", emit(block, NoParameters()), [model])
     return str(run_cases(design, simulator, cases)["wrong"])
 
 

@@ -178,6 +178,7 @@ def test_the_rtl_issues_a_compiled_layer_as_the_machine_does(layer: Layer) -> No
     pytest.importorskip("amaranth")
     from rtl.benches.flightllm_instruction_scheduler import replayed
     from rtl.flow.emit import emit
+    from rtl.flow.label import module_name
     from rtl.flow.simulate import Design, run_cases
     from rtl.flow.tools import find_simulator
     from rtl.registry import block
@@ -190,7 +191,7 @@ def test_the_rtl_issues_a_compiled_layer_as_the_machine_does(layer: Layer) -> No
         mine = [i for i, each in enumerate(layer.program) if each.unit is unit]
         due = (layer.started[mine] + 9).tolist()
         assert [cycle for cycle, _ in case.expected[unit.name.lower()]] == due
-    design = Design(scheduler.module, emit(scheduler, geometry), scheduler.models)
+    design = Design(module_name(scheduler, geometry), emit(scheduler, geometry), scheduler.models)
     assert run_cases(design, find_simulator(), [case])["wrong"] == ""
 
 

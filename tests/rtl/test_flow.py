@@ -144,7 +144,7 @@ def test_a_passage_that_is_not_there_is_stale() -> None:
 
 
 def test_the_same_design_is_built_once(simulator: Simulator) -> None:
-    design = Design(TOY.module, emit(TOY, IncrementConfig(width=3)))
+    design = Design("toy_increment_width_3", emit(TOY, IncrementConfig(width=3)))
     first = build(design, simulator)
     made = first.stat().st_mtime_ns
     assert build(design, simulator) == first
