@@ -6,15 +6,14 @@ the machine's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import model_validator
 
-from hwsim.config import Config, Parameter, Quantity, RawConfig, parameter_table, quantity
-from hwsim.workloads.kind import TOML, Kind, Overrides, read_scenario, scenario_of
+from hwsim.config import Config, Quantity, quantity
+from hwsim.workloads.kind import TOML, Kind, Overrides, ScenarioWorkload, read_scenario, scenario_of
 from hwsim.workloads.ops import Collective, Dtype
 from hwsim.workloads.sources import Source
 from hwsim.workloads.step import Step
@@ -61,24 +60,10 @@ class CollectiveScenario(Config):
         return self
 
 
-@dataclass(frozen=True)
-class CollectiveWorkload:
-    """An exchange.
+class CollectiveWorkload(ScenarioWorkload[CollectiveScenario]):
+    """An exchange."""
 
-    Parameters
-    ----------
-    name : what reports and run folders call it.
-    scenario : which exchange, and how.
-    raw : the scenario as given, overrides included, for tables of parameters.
-    where : its file, in messages.
-    """
-
-    kind: ClassVar[str] = "collective"
-
-    name: str
-    scenario: CollectiveScenario
-    raw: RawConfig
-    where: str = ""
+    kind = "collective"
 
     @property
     def trace(self) -> Trace:
@@ -90,21 +75,6 @@ class CollectiveWorkload:
         scenario = self.scenario.model_dump(mode="json")
         meta = {"builder": BUILDER, "scenario": scenario, "devices": devices}
         return Trace.from_steps(self.name, meta, partial(_steps, self.scenario, devices))
-
-    @property
-    def sha256(self) -> str:
-        """Digest of the scenario, whatever its name and the devices."""
-        return self.trace.sha256()
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences that a reader of results must know."""
-        return ()
-
-    @property
-    def parameters(self) -> Sequence[Parameter]:
-        """Every value of the scenario, with where it comes from."""
-        return parameter_table(self.scenario, self.raw)
 
 
 def _load(source: Source, overrides: Overrides) -> CollectiveWorkload:

@@ -6,9 +6,10 @@ A kind has a module of its own with a workload class and a :class:`Kind`, and on
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from hwsim.config import (
     Config,
@@ -16,6 +17,7 @@ from hwsim.config import (
     RawConfig,
     apply_overrides,
     build,
+    parameter_table,
     read_toml,
     take_provenance,
 )
@@ -23,7 +25,15 @@ from hwsim.config.provenance import unknown_entries
 from hwsim.workloads.sources import Source
 from hwsim.workloads.trace import Trace
 
-__all__ = ["TOML", "Kind", "Overrides", "Workload", "read_scenario", "scenario_of"]
+__all__ = [
+    "TOML",
+    "Kind",
+    "Overrides",
+    "ScenarioWorkload",
+    "Workload",
+    "read_scenario",
+    "scenario_of",
+]
 
 C = TypeVar("C", bound=Config)
 Overrides: TypeAlias = Sequence[tuple[str, str]]
@@ -59,6 +69,46 @@ class Workload(Protocol):
     @property
     def parameters(self) -> Sequence[Parameter]:
         """Every value that the work depends on, with where it comes from."""
+
+
+@dataclass(frozen=True)
+class ScenarioWorkload(ABC, Generic[C]):
+    """A workload that its scenario says whole; a subclass names its kind and builds the trace.
+
+    Parameters
+    ----------
+    name : what reports and run folders call it.
+    scenario : what is asked for.
+    raw : the scenario as given, overrides included, for tables of parameters.
+    where : its file, in messages.
+    """
+
+    kind: ClassVar[str]
+
+    name: str
+    scenario: C
+    raw: RawConfig
+    where: str = ""
+
+    @property
+    @abstractmethod
+    def trace(self) -> Trace:
+        """The ops; where a machine decides on them too, those of a default machine."""
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the scenario, whatever its name and the machine."""
+        return self.trace.sha256()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that a reader of results must know."""
+        return ()
+
+    @property
+    def parameters(self) -> Sequence[Parameter]:
+        """Every value of the scenario, with where it comes from."""
+        return parameter_table(self.scenario, self.raw)
 
 
 @dataclass(frozen=True)

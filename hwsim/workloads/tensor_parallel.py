@@ -6,14 +6,14 @@ A file is a model and what is asked of it (``.toml``, ``kind = "tensor_parallel"
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
-from hwsim.config import Config, Parameter, RawConfig, parameter_table
-from hwsim.workloads.kind import TOML, Kind, Overrides, read_scenario, scenario_of
+from hwsim.config import Config
+from hwsim.workloads.kind import TOML, Kind, Overrides, ScenarioWorkload, read_scenario, scenario_of
 from hwsim.workloads.ops import Op, Phase
 from hwsim.workloads.shapes import MAX_LAYERS, Size
 from hwsim.workloads.sites import Site
@@ -149,35 +149,16 @@ class TensorParallelScenario(Config):
         )
 
 
-@dataclass(frozen=True)
-class TensorParallelWorkload:
-    """A model over devices, and what is asked of it.
+class TensorParallelWorkload(ScenarioWorkload[TensorParallelScenario]):
+    """A model over devices, and what is asked of it."""
 
-    Parameters
-    ----------
-    name : what reports and run folders call it.
-    scenario : shape, devices, and the part that is asked for.
-    raw : the scenario as given, overrides included, for tables of parameters.
-    where : its file, in messages.
-    """
-
-    kind: ClassVar[str] = "tensor_parallel"
-
-    name: str
-    scenario: TensorParallelScenario
-    raw: RawConfig
-    where: str = ""
+    kind = "tensor_parallel"
 
     @property
     def trace(self) -> Trace:
         """The ops of one device: step 0 the forward or the prompt, step 1 the backward."""
         meta = {"builder": BUILDER, "scenario": self.scenario.model_dump(mode="json")}
         return Trace.from_steps(self.name, meta, partial(_steps, self.scenario))
-
-    @property
-    def sha256(self) -> str:
-        """Digest of the scenario, whatever its name."""
-        return self.trace.sha256()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -189,11 +170,6 @@ class TensorParallelWorkload:
         padded = f"padded to {each * devices} ({each} a device)"
         cause = f"for tensor_parallel = {devices}; its projections are not padded"
         return (f"{self.name} has {heads} heads, {padded} {cause}.",)
-
-    @property
-    def parameters(self) -> Sequence[Parameter]:
-        """Every value of the scenario, with where it comes from."""
-        return parameter_table(self.scenario, self.raw)
 
 
 def _load(source: Source, overrides: Overrides) -> TensorParallelWorkload:
