@@ -41,6 +41,8 @@ class Topology:
 
     devices: int
     edges: tuple[Edge, ...]
+    mirrored: bool = False
+    """Whether device 0 alone sends, and the links stand for those of all: see :func:`mirrored`."""
 
     def __post_init__(self) -> None:
         if self.devices < 2:
@@ -181,4 +183,4 @@ def mirrored(topology: Topology) -> Topology:
         Edge(edge.source, edge.target, f"shift {(edge.target - edge.source) % devices}")
         for edge in topology.edges
     )
-    return Topology(devices, tuple(edges))
+    return Topology(devices, tuple(edges), mirrored=True)
