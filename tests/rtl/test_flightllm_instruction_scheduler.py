@@ -206,4 +206,4 @@ def test_tokens_and_order_are_proven_for_good_and_that_it_goes_on_to_a_depth() -
     reports = prove(scheduler, scheduler.parameters())
     assert [report.problem for report in reports] == ["", "", ""]
     assert [report.induction for report in reports] == [True, True, False]
-    assert [report.depth for report in reports] == [16, 10, 20]
+    assert [report.depth for report in reports] == [3, 3, 18]
