@@ -23,6 +23,7 @@ from rtl.benches.stimulus import STALLS, gaps, pack, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer
 from rtl.blocks.flightllm_sfu import SFU
 from rtl.blocks.flightllm_sfu_lane import OPERATION_BITS
+from rtl.proofs.flightllm_sfu import CONTROL
 
 __all__ = ["BLOCK"]
 
@@ -296,4 +297,5 @@ BLOCK = Block(
         ),
         _mutant("subnormals flushed", _HALF, "Mux(field < -12, 13, (1 - field)[:4])", "13"),
     ),
+    proofs=(CONTROL,),
 )

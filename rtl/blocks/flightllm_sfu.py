@@ -74,7 +74,12 @@ class SFU(wiring.Component):
         Taken when there is none, or with the last beat of the one before.
     i : In[stream of operands_layout]
     o : Out[stream of results_layout]
+
+    Elaborated, it also has what proofs speak of: ``sequencer`` and ``pipeline``.
     """
+
+    sequencer: _Sequencer
+    pipeline: _Pipeline
 
     def __init__(self, geometry: SFUGeometry) -> None:
         self.geometry = geometry
@@ -90,8 +95,10 @@ class SFU(wiring.Component):
         """A sequencer that names each beat, and a pipeline that stops as a whole."""
         m = Module()
         moves = Signal()
-        m.submodules.sequencer = sequencer = EnableInserter(moves)(_Sequencer(self.geometry))
-        m.submodules.pipeline = pipeline = EnableInserter(moves)(_Pipeline(self.geometry))
+        self.sequencer = sequencer = _Sequencer(self.geometry)
+        self.pipeline = pipeline = _Pipeline(self.geometry)
+        m.submodules.sequencer = EnableInserter(moves)(sequencer)
+        m.submodules.pipeline = EnableInserter(moves)(pipeline)
         m.d.comb += [
             moves.eq(self.o.ready | ~self.o.valid),
             sequencer.command.eq(self.command.payload),
@@ -115,6 +122,8 @@ class _Sequencer(wiring.Component):
 
     def __init__(self, geometry: SFUGeometry) -> None:
         self._beats_a_block = BLOCK_LANES // geometry.lanes
+        most = MAX_BLOCKS * self._beats_a_block
+        self.left, self.again = Signal(range(most)), Signal(range(most))
         super().__init__(
             {
                 "command": In(COMMAND_LAYOUT),
@@ -131,8 +140,7 @@ class _Sequencer(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         """``left`` counts the beats of the pass that follow the one at hand."""
         m = Module()
-        most = MAX_BLOCKS * self._beats_a_block
-        left, again = Signal(range(most)), Signal(range(most))
+        left, again = self.left, self.again
         taken, last = self.beat & self.busy, left == 0
         after = (self.command.blocks * self._beats_a_block - 1)[: len(left)]
         m.d.comb += self.takes.eq(~self.busy | (taken & last & ~self.gather))
@@ -153,7 +161,12 @@ class _Sequencer(wiring.Component):
 
 
 class _Pipeline(wiring.Component):
-    """A beat in every enabled cycle; one out for each that was to emit."""
+    """A beat in every enabled cycle; one out for each that was to emit.
+
+    Elaborated, it also has what proofs speak of: ``emits``, a bit that goes along with each beat.
+    """
+
+    emits: Delayed
 
     def __init__(self, geometry: SFUGeometry) -> None:
         self.geometry = geometry
@@ -175,7 +188,8 @@ class _Pipeline(wiring.Component):
         geometry, end = self.geometry, latency(self.geometry)
         meets = end - EMIT_STAGES
         operation = Delayed(m, "operation", self.operation)
-        m.d.comb += self.emitted.eq(Delayed(m, "emits", self.valid & ~self.gather, reset=True)[end])
+        self.emits = Delayed(m, "emits", self.valid & ~self.gather, reset=True)
+        m.d.comb += self.emitted.eq(self.emits[end])
         terms = Signal(data.ArrayLayout(TERM_LAYOUT, geometry.lanes))
         for lane in range(geometry.lanes):
             m.submodules[f"front{lane}"] = front = Front()

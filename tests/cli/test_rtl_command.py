@@ -144,7 +144,6 @@ def test_verifying_prints_the_contract(hwsim: Command, tmp_path: Path) -> None:
         (["generate", CHAIN, "--out", ""], "--out must be a folder, got ''"),
         (["verify", CHAIN, "--out", " "], "--out must be a folder, got ' '"),
         (["synth", CHAIN, "--out", ""], "--out must be a folder, got ''"),
-        (["prove", "flightllm.sfu"], "block must be one with proofs, got 'flightllm.sfu'"),
         (["prove", "--set", "chain_length=8"], "--set: must go with exactly one BLOCK"),
         (
             ["generate", CHAIN, "--set", "chain_length"],

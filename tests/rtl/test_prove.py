@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from secrets import token_hex
+from types import ModuleType
 
 import pytest
 from amaranth.hdl import Assert, Cover, Module, Signal
@@ -15,6 +18,7 @@ from amaranth.lib.wiring import In
 from hwsim.config import Config
 from hwsim.errors import MissingToolError
 from rtl.block import Block, Proof
+from rtl.flow.label import label
 from rtl.flow.prove import ProofError, ProofReport, prove
 from rtl.registry import block
 
@@ -93,9 +97,10 @@ def _prove(
     limit_seconds: int = 100,
     *,
     bounded: bool = False,
+    at: Callable[[Limit], Limit] = lambda config: config,
 ) -> ProofReport:
     proof = Proof(
-        name="counter", harness=harness, depth=12, statement="It counts.", bounded=bounded
+        name="counter", harness=harness, depth=12, statement="It counts.", bounded=bounded, at=at
     )
     counter = Block(
         name="test.counter",
@@ -125,9 +130,19 @@ rtl = pytest.mark.rtl
 def test_what_holds_is_proven_for_good() -> None:
     report = _prove(Counts, limit=6)
     assert report.passed
-    assert (report.parameters, report.depth, report.induction) == ("limit=6", 12, True)
+    assert (report.parameters, report.at, report.elsewhere) == ("limit=6", "limit=6", "")
+    assert (report.depth, report.induction) == (12, True)
     assert (report.assertions, report.covers, report.failed) == (1, {"counts to 3": 3}, ())
     assert report.problem == report.trace == ""
+
+
+@rtl
+def test_a_proof_made_at_other_parameters_than_those_asked_for_says_so() -> None:
+    assert not _prove(TooStrict, limit=9).passed
+    report = _prove(TooStrict, limit=9, at=lambda _: Limit(limit=3))
+    assert report.passed
+    assert report.elsewhere == "made at limit=3, not at limit=9"
+    assert {"parameters": "limit=9", "at": "limit=3"}.items() <= report.to_json().items()
 
 
 @rtl
@@ -210,6 +225,14 @@ def test_without_sby_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     assert str(refused.value) == "yowasp-sby is missing: install hwsim[rtl]"
 
 
+def test_without_a_solver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtl.flow.prove.SBY", "true")
+    monkeypatch.setattr("rtl.flow.yosys._path", lambda: "/usr/bin:/bin")
+    with pytest.raises(MissingToolError) as refused:
+        _prove(Counts)
+    assert str(refused.value) == "yices-smt2 is missing: install hwsim[rtl]"
+
+
 @rtl
 @pytest.mark.slow
 def test_the_control_of_the_chain_is_proven() -> None:
@@ -218,3 +241,81 @@ def test_the_control_of_the_chain_is_proven() -> None:
     assert report.passed, report.problem
     assert report.induction
     assert len(report.covers) == 5 + 3
+
+
+@rtl
+@pytest.mark.slow
+def test_tokens_and_order_of_the_scheduler_are_proven_at_the_parameters_asked_for() -> None:
+    scheduler = block("flightllm.instruction_scheduler")
+    asked = scheduler.parameters(queue_depth=5, token_counter_depth=2)
+    tokens, order = prove(replace(scheduler, proofs=scheduler.proofs[:2]), asked)
+    for report in (tokens, order):
+        assert report.passed, report.problem
+        assert report.induction
+        assert (report.at, report.elsewhere) == ("queue_depth=5 token_counter_depth=2", "")
+
+
+def test_that_the_scheduler_goes_on_is_proven_at_sizes_that_the_proof_names() -> None:
+    scheduler = block("flightllm.instruction_scheduler")
+    (proof,) = (proof for proof in scheduler.proofs if proof.name == "no hang")
+    made_at = proof.at(scheduler.parameters())
+    assert label(made_at) == "queue_depth=2 token_counter_depth=3"
+
+
+def _broken(module: str, old: str, new: str) -> ModuleType:
+    """A module with one passage of its source replaced, beside the one that is imported."""
+    source = inspect.getsource(import_module(module))
+    assert source.count(old) == 1
+    made = ModuleType("broken")
+    exec(compile(source.replace(old, new), module, "exec"), made.__dict__)
+    return made
+
+
+def _failed(name: str, **parameters: object) -> tuple[str, ...]:
+    """The assertions of a block's control that do not hold, or not for good."""
+    found = block(name)
+    (proof,) = (proof for proof in found.proofs if proof.name == "control")
+    (report,) = prove(replace(found, proofs=(proof,)), found.parameters(**parameters))
+    assert not report.passed
+    return report.failed
+
+
+SFU = "rtl.blocks.flightllm_sfu"
+
+
+@rtl
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [2, 16])
+def test_the_control_of_the_sfu_is_proven(lanes: int) -> None:
+    sfu = block("flightllm.sfu")
+    (report,) = prove(sfu, sfu.parameters(lanes=lanes))
+    assert report.passed, report.problem
+    assert report.induction
+    assert len(report.covers) == 3
+
+
+@rtl
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("old", "new", "failed"),
+    [
+        ("left.eq(again)", "left.eq(again - 1)", "beats left of the pass"),
+        ("taken & last & ~self.gather", "taken & last", "a command is taken with the last beat"),
+        ("self.valid & ~self.gather", "self.valid", "is in stage 1"),
+        (
+            "gather.eq(_two_pass(self.command.operation))",
+            "gather.eq(0)",
+            "gathers first, then emits",
+        ),
+        (
+            "self.i.ready.eq(moves & sequencer.busy)",
+            "self.i.ready.eq(sequencer.busy)",
+            "takes nothing while it stands",
+        ),
+    ],
+)
+def test_a_fault_in_the_control_of_the_sfu_fails_its_proof(
+    old: str, new: str, failed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtl.proofs.flightllm_sfu.SFU", _broken(SFU, old, new).SFU)
+    assert failed in _failed("flightllm.sfu", lanes=2)
