@@ -1,0 +1,399 @@
+"""The compiled engine of a device's memory: cache, queues and channels over plain arrays.
+
+:class:`Engine` owns the arrays and sees to it that they are long enough; ``advance`` is the one
+compiled entry point. It knows cycles only, no events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from hwsim.laws.t3_arbiter import COMPUTE_FIRST, NOBODY, ROUND_ROBIN, UNLIMITED
+from hwsim.memory import layout as at
+from hwsim.memory.cache import forget_all, read_row, write_back_all, write_row
+from hwsim.memory.channel import run_channel
+from hwsim.memory.compiled import Ints, entry, inline
+from hwsim.memory.config import DramConfig, MemoryConfig
+from hwsim.memory.layout import State
+from hwsim.memory.mapping import field_table
+from hwsim.memory.queues import depend, finish_request, new_fetch, push_span, retire
+
+__all__ = ["Engine", "Row"]
+
+Row = tuple[int, int, int, int, int, int, int, int, int]
+"""A request, in the columns of a batch."""
+
+LONG_AGO: Final = -(2**40)
+TIMING: Final = {
+    "nBL": at.P_BL,
+    "nCL": at.P_CL,
+    "nCWL": at.P_CWL,
+    "nRCD": at.P_RCD,
+    "nRP": at.P_RP,
+    "nRAS": at.P_RAS,
+    "nRC": at.P_RC,
+    "nCCD_S": at.P_CCD_S,
+    "nCCD_L": at.P_CCD_L,
+    "nRRD_S": at.P_RRD_S,
+    "nRRD_L": at.P_RRD_L,
+    "nFAW": at.P_FAW,
+    "nRTP": at.P_RTP,
+    "nWR": at.P_WR,
+    "nWTR_S": at.P_WTR_S,
+    "nWTR_L": at.P_WTR_L,
+    "nRTW": at.P_RTW,
+    "nRFC": at.P_RFC,
+    "nREFI": at.P_REFI,
+}
+POOLS: Final = {"segment": at.S_NEXT, "fetch": at.F_NEXT, "link": at.L_NEXT}
+"""Arrays whose free rows are chained, by which column."""
+LOGGED_AT_ONCE: Final = 4096
+"""Cycles in one go when commands are logged, so that the log is long enough."""
+
+
+@inline
+def _do(state: State, row: Ints) -> None:
+    """Look a request up in the cache as it asks, and queue what it needs of the DRAM."""
+    request, stream = row[at.Q_REQUEST], row[at.Q_CLASS] // at.KINDS
+    state.request[request, at.R_FETCHES] = 0
+    state.request[request, at.R_READY] = row[at.Q_TIME]
+    if row[at.Q_DO] == at.CACHED_READ:
+        _read(state, row, request, stream)
+    elif row[at.Q_DO] == at.CACHED_WRITE:
+        _write(state, row, request, stream, 1)
+    elif row[at.Q_DO] == at.WRITE_THROUGH:
+        _write(state, row, request, stream, 0)
+        _bypass(state, row, request)
+    elif row[at.Q_DO] == at.BYPASS:
+        _bypass(state, row, request)
+    else:
+        _flush(state, row, request, stream)
+    if state.request[request, at.R_FETCHES] == 0:
+        finish_request(state, request)
+
+
+@inline
+def _read(state: State, row: Ints, request: int, stream: int) -> None:
+    state.request[request, at.R_READY] += state.par[at.P_HIT]
+    f, victim = at.NONE, at.NONE
+    for i in range(row[at.Q_ROWS]):
+        base = row[at.Q_BASE] + i * row[at.Q_STRIDE]
+        f, victim = read_row(
+            state, request, stream, row[at.Q_ARRIVAL], base, row[at.Q_ROW_BYTES], f, victim
+        )
+    if f != at.NONE:
+        depend(state, request, f)
+
+
+@inline
+def _write(state: State, row: Ints, request: int, stream: int, dirty: int) -> None:
+    state.request[request, at.R_READY] += state.par[at.P_HIT]
+    victim = at.NONE
+    for i in range(row[at.Q_ROWS]):
+        base = row[at.Q_BASE] + i * row[at.Q_STRIDE]
+        victim = write_row(
+            state, stream, row[at.Q_ARRIVAL], base, row[at.Q_ROW_BYTES], dirty, victim
+        )
+
+
+@inline
+def _bypass(state: State, row: Ints, request: int) -> None:
+    f = new_fetch(state)
+    for i in range(row[at.Q_ROWS]):
+        base = row[at.Q_BASE] + i * row[at.Q_STRIDE]
+        push_span(state, f, row[at.Q_CLASS], row[at.Q_ARRIVAL], base, row[at.Q_ROW_BYTES])
+    depend(state, request, f)
+
+
+@inline
+def _flush(state: State, row: Ints, request: int, stream: int) -> None:
+    """Write everything back; ``request`` ends when nothing asked before is left to do."""
+    write_back_all(state, stream, row[at.Q_ARRIVAL])
+    if row[at.Q_DO] == at.INVALIDATE:
+        forget_all(state)
+    for f in range(state.fetch.shape[0]):
+        if state.fetch[f, at.F_BURSTS] > 0:
+            depend(state, request, f)
+
+
+Advance = Callable[[State, Ints, int, int, int], None]
+
+
+@entry
+def advance(sources: int) -> Advance:
+    """Define the entry point."""
+
+    def advance(state: State, batch: Ints, now: int, end: int, threshold: int) -> None:
+        """Do the requests of ``batch``, then run every channel up to cycle ``end``.
+
+        ``now`` is the cycle at which this is done, before which no request can still be made.
+        """
+        state.pool[at.SOURCES] = sources
+        retire(state, now)
+        for i in range(batch.shape[0]):
+            _do(state, batch[i])
+        for c in range(state.channel.shape[0]):
+            run_channel(state, c, end, threshold)
+
+    return advance
+
+
+class Engine:
+    """The state of a device's memory, moved on by batches of requests.
+
+    Requests are named by numbers that :meth:`new_request` gives and :meth:`advance` takes back.
+
+    Parameters
+    ----------
+    return_cycles, hit_cycles : the configured latencies, in cycles.
+    bin_cycles : width of the bins of :attr:`bins`.
+    logging : whether every command is logged.
+    recorded_channel : whose arbiter decisions are recorded.
+    """
+
+    def __init__(
+        self,
+        cfg: MemoryConfig,
+        *,
+        return_cycles: int = 0,
+        hit_cycles: int = 0,
+        bin_cycles: int = 1000,
+        logging: bool = False,
+        recorded_channel: int | None = None,
+    ) -> None:
+        self._cfg = cfg
+        self.now = 0
+        par = _parameters(cfg)
+        par[at.P_RETURN], par[at.P_HIT], par[at.P_BIN] = return_cycles, hit_cycles, bin_cycles
+        par[at.P_LOGGING] = logging
+        par[at.P_RECORDED] = at.NONE if recorded_channel is None else recorded_channel
+        self._state = _new_state(cfg, par)
+        self._free_requests = list(range(len(self._state.request)))
+        self._logs: list[Ints] = []
+        self._decisions: list[Ints] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether no burst is left to do."""
+        return not self._state.pool[at.BURSTS_LEFT]
+
+    @property
+    def pool(self) -> Ints:
+        """Totals, in the columns of ``State.pool``."""
+        return self._state.pool
+
+    @property
+    def bins(self) -> Ints:
+        """What was moved and held in each bin of cycles, in the columns of ``State.bins``."""
+        return self._state.bins[: self.now // int(self._state.par[at.P_BIN]) + 1]
+
+    @property
+    def log(self) -> Ints:
+        """Channel, cycle, command, bank and row of each command; in order within a channel."""
+        return np.concatenate([np.zeros((0, at.LOG_COLUMNS), np.int64), *self._logs])
+
+    @property
+    def decisions(self) -> Ints:
+        """What the recorded channel's arbiter saw and chose, in the order of cycles."""
+        return np.concatenate([np.zeros((0, at.DECISION_COLUMNS), np.int64), *self._decisions])
+
+    def new_request(self) -> int:
+        """A number for a request."""
+        if not self._free_requests:
+            known = len(self._state.request)
+            self._free_requests = list(range(2 * known - 1, known - 1, -1))
+            self._lengthen("request", known)
+            self._lengthen("finished", known)
+        return self._free_requests.pop()
+
+    def advance(
+        self, rows: Sequence[Row], now: int, end: int, threshold: int = UNLIMITED
+    ) -> list[tuple[int, int]]:
+        """Do the requests of ``rows``, in order, and simulate every channel up to ``end``.
+
+        ``now`` is a cycle that no later request's time lies before. Gives the requests that ended,
+        each with its cycle.
+        """
+        batch = np.array(rows, np.int64).reshape(-1, at.BATCH_COLUMNS)
+        self._make_room(batch)
+        ended = self._call(batch, now, min(end, self._furthest()), threshold)
+        while self.now < end:
+            ended += self._call(batch[:0], now, min(end, self._furthest()), threshold)
+        return ended
+
+    def _furthest(self) -> int:
+        """How far the engine can go at once, with a log long enough."""
+        par = self._state.par
+        wordy = par[at.P_LOGGING] or par[at.P_RECORDED] != at.NONE
+        return self.now + LOGGED_AT_ONCE if wordy else at.NEVER
+
+    def _call(self, batch: Ints, now: int, end: int, threshold: int) -> list[tuple[int, int]]:
+        self._need("bins", end // int(self._state.par[at.P_BIN]) + 1)
+        state = self._state
+        advance(state, batch, now, end, threshold)
+        self.now = end
+        self._take_log()
+        count = int(state.pool[at.FINISHED])
+        state.pool[at.FINISHED] = 0
+        ended: list[tuple[int, int]] = state.finished[:count].tolist()
+        self._free_requests += [request for request, _ in ended]
+        return ended
+
+    def _take_log(self) -> None:
+        state = self._state
+        logged, decided = int(state.pool[at.LOGGED]), int(state.pool[at.DECIDED])
+        if logged:
+            self._logs.append(state.log[:logged].copy())
+        if decided:
+            self._decisions.append(state.decision[:decided].copy())
+        state.pool[at.LOGGED] = state.pool[at.DECIDED] = 0
+
+    def _make_room(self, batch: Ints) -> None:
+        """See to it that the compiled code finds a free row whenever it takes one."""
+        segments, links = self._most_segments(batch), self._most_links(batch)
+        self._need_free("segment", at.FREE_SEGMENT, at.SEGMENTS_TAKEN, segments)
+        self._need_free("fetch", at.FREE_FETCH, at.FETCHES_TAKEN, 2 * len(batch))
+        self._need_free("link", at.FREE_LINK, at.LINKS_TAKEN, links)
+
+    def _most_segments(self, batch: Ints) -> int:
+        """At most one a burst or a sector that is asked for, and one a dirty sector put out."""
+        par = self._state.par
+        asked = int((batch[:, at.Q_ROWS] * batch[:, at.Q_ROW_BYTES]).sum())
+        most = asked // int(par[at.P_BURST_BYTES])
+        if self._cfg.cache is not None:
+            dirty = int((self._state.line[:, :, at.T_DIRTY] != 0).sum())
+            flushes = (batch[:, at.Q_DO] >= at.FLUSH).any()
+            lines = int(
+                (batch[:, at.Q_ROWS] * (batch[:, at.Q_ROW_BYTES] // par[at.P_LINE] + 2)).sum()
+            )
+            put_out = dirty + lines if flushes else lines
+            most += put_out * self._cfg.cache.sectors
+        return most
+
+    def _most_links(self, batch: Ints) -> int:
+        """A request waits for its own fetch, and for one a sector, or for all."""
+        sectors = batch[:, at.Q_ROWS] * batch[:, at.Q_ROW_BYTES] // self._state.par[at.P_SECTOR]
+        fetches = len(self._state.fetch) + 2 * len(batch)
+        each = np.where(batch[:, at.Q_DO] >= at.FLUSH, fetches, np.minimum(sectors, fetches))
+        return int(each.sum()) + len(batch)
+
+    def _need_free(self, name: str, first: int, taken: int, needed: int) -> None:
+        """Lengthen a pool until ``needed`` of its rows are free."""
+        pool = self._state.pool
+        known = len(getattr(self._state, name))
+        more = int(pool[taken]) + needed - known
+        if more <= 0:
+            return
+        more = max(more, known)
+        self._lengthen(name, more)
+        column = POOLS[name]
+        rows = getattr(self._state, name)
+        rows[known:, column] = np.arange(known + 1, known + more + 1)
+        rows[-1, column] = pool[first]
+        pool[first] = known
+
+    def _need(self, name: str, length: int) -> None:
+        known = len(getattr(self._state, name))
+        if known < length:
+            self._lengthen(name, max(length - known, known))
+
+    def _lengthen(self, name: str, more: int) -> None:
+        rows = getattr(self._state, name)
+        new = np.zeros((more, *rows.shape[1:]), np.int64)
+        self._state = self._state._replace(**{name: np.concatenate([rows, new])})
+
+
+def _parameters(cfg: MemoryConfig) -> Ints:
+    """The configuration as the engine reads it, without what depends on the clock."""
+    dram, controller, timing = cfg.dram, cfg.dram.controller, cfg.dram.timing
+    separate = controller.separate_write_queue
+    values = {
+        **{column: getattr(timing, name) for name, column in TIMING.items()},
+        at.P_UPDATE_CCD_L: timing.nCCD_L * dram.update_ccd_multiple,
+        at.P_DUAL_BUS: dram.dual_command_bus,
+        at.P_BANKS_PER_GROUP: dram.banks_per_group,
+        at.P_BURST_BYTES: dram.burst_bytes,
+        at.P_QUEUE: controller.queue_entries,
+        at.P_WRITE_QUEUE: controller.write_queue_entries if separate else 0,
+        at.P_DRAIN: controller.write_drain_entries,
+        at.P_WRITE_WAIT: controller.write_wait_cycles,
+        at.P_POLICY: ROUND_ROBIN if controller.arbiter == "round_robin" else COMPUTE_FIRST,
+        at.P_COUNTS_ALL: controller.threshold_counts == "all",
+        at.P_STARVATION: controller.starvation_cycles,
+        at.P_INTERLEAVE: dram.mapping.interleave,
+        at.P_HASHED: dram.mapping.hashed,
+        at.P_SECTOR: dram.burst_bytes,
+        at.P_LINE: dram.burst_bytes,
+    }
+    if cfg.cache is not None:
+        values |= {
+            at.P_LINE: cfg.cache.line,
+            at.P_SECTOR: cfg.cache.sector,
+            at.P_SET_HASHED: cfg.cache.hashed,
+            at.P_SET_BITS: cfg.cache.sets.bit_length() - 1,
+        }
+    par = np.zeros(at.PARAMETERS, np.int64)
+    par[list(values)] = list(values.values())
+    return par
+
+
+def _new_state(cfg: MemoryConfig, par: Ints) -> State:
+    """Everything idle, all banks closed, the cache empty."""
+    dram, cache = cfg.dram, cfg.cache
+    entries = dram.controller.queue_entries + dram.controller.write_queue_entries
+    sets, ways, sectors = (cache.sets, cache.ways, cache.sectors) if cache else (1, 1, 1)
+    logged = LOGGED_AT_ONCE * 2 * dram.channels if par[at.P_LOGGING] else 0
+    decided = LOGGED_AT_ONCE if par[at.P_RECORDED] != at.NONE else 0
+    state = State(
+        par=par,
+        fields=field_table(dram),
+        channel=_zeros(dram.channels, at.CHANNEL_COLUMNS),
+        group=_zeros(dram.channels, dram.bank_groups, at.GROUP_COLUMNS),
+        bank=_zeros(dram.channels, dram.banks, at.BANK_COLUMNS),
+        activates=_zeros(dram.channels, 4) + LONG_AGO,
+        listed=_zeros(dram.channels, at.LISTS, dram.banks),
+        entry=_zeros(dram.channels, entries, at.ENTRY_COLUMNS),
+        fifo=_zeros(dram.channels, at.STREAMS, 2) + at.NONE,
+        segment=_zeros(1024, at.SEGMENT_COLUMNS),
+        fetch=_zeros(256, at.FETCH_COLUMNS),
+        request=_zeros(256, at.REQUEST_COLUMNS),
+        link=_zeros(1024, 2),
+        pool=_zeros(at.POOL_COLUMNS),
+        finished=_zeros(256, 2),
+        bins=_zeros(1024, at.BIN_COLUMNS),
+        log=_zeros(logged, at.LOG_COLUMNS),
+        decision=_zeros(decided, at.DECISION_COLUMNS),
+        line=_zeros(sets, ways, at.LINE_COLUMNS),
+        filling=_zeros(sets, ways, sectors),
+    )
+    for name, column in POOLS.items():
+        _chain(getattr(state, name), column)
+    for c in range(dram.channels):
+        _chain(state.entry[c], at.E_NEXT)
+    state.bank[:, :, at.B_ROW] = at.NONE
+    state.bank[:, :, at.B_HEAD : at.B_LISTED] = at.NONE
+    state.line[:, :, at.T_TAG] = at.NONE
+    state.channel[:, at.C_LAST] = NOBODY
+    state.channel[:, at.C_REFRESH] = _first_refreshes(dram)
+    return state
+
+
+def _zeros(*shape: int) -> Ints:
+    return np.zeros(shape, np.int64)
+
+
+def _chain(rows: Ints, column: int) -> None:
+    """Make all rows free: a chain from the first to the last."""
+    rows[:, column] = np.arange(1, len(rows) + 1)
+    rows[-1, column] = at.NONE
+
+
+def _first_refreshes(dram: DramConfig) -> Ints:
+    """When each channel is refreshed first: evenly apart, so that they don't all stop at once."""
+    interval = dram.timing.nREFI
+    if interval == 0:
+        return np.full(dram.channels, at.NEVER, np.int64)
+    return interval + np.arange(dram.channels, dtype=np.int64) * interval // dram.channels

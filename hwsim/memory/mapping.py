@@ -1,0 +1,65 @@
+"""Where an address lies: channel, bank and row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwsim.memory.compiled import Ints, inline
+from hwsim.memory.config import DramConfig
+
+__all__ = ["field_table", "fold", "locate"]
+
+PLACES = ("channel", "bank_group", "bank", "row", "column")
+CHANNEL, BANK_GROUP, BANK, ROW, COLUMN = range(len(PLACES))
+LOWEST_BIT = 0
+BITS = 1
+
+
+def field_table(cfg: DramConfig) -> Ints:
+    """Lowest bit and number of bits of each field, in the order of ``PLACES``.
+
+    ``column`` are the interleaves of a row.
+    """
+    sizes = {
+        "channel": cfg.channels,
+        "bank_group": cfg.bank_groups,
+        "bank": cfg.banks_per_group,
+        "row": cfg.rows,
+        "column": cfg.row_bytes // cfg.mapping.interleave,
+    }
+    table = np.zeros((len(PLACES), 2), np.int64)
+    bit = cfg.mapping.interleave.bit_length() - 1
+    for place in reversed(cfg.mapping.places):
+        bits = sizes[place].bit_length() - 1
+        table[PLACES.index(place)] = bit, bits
+        bit += bits
+    return table
+
+
+@inline
+def locate(fields: Ints, hashed: int, address: int) -> tuple[int, int, int]:
+    """Channel, bank within it (group x banks a group + bank), and row of ``address``."""
+    channel = _field(fields, CHANNEL, address)
+    row = _field(fields, ROW, address)
+    bank_bits = fields[BANK, BITS]
+    bank = (_field(fields, BANK_GROUP, address) << bank_bits) | _field(fields, BANK, address)
+    if hashed:
+        above = address >> (fields[CHANNEL, LOWEST_BIT] + fields[CHANNEL, BITS])
+        channel ^= fold(above, fields[CHANNEL, BITS])
+        bank ^= row & ((1 << (bank_bits + fields[BANK_GROUP, BITS])) - 1)
+    return channel, bank, row
+
+
+@inline
+def _field(fields: Ints, place: int, address: int) -> int:
+    return (address >> fields[place, LOWEST_BIT]) & ((1 << fields[place, BITS]) - 1)
+
+
+@inline
+def fold(value: int, bits: int) -> int:
+    """All groups of ``bits`` bits of ``value``, XORed; 0 for no bits."""
+    folded = 0
+    while bits > 0 and value > 0:
+        folded ^= value & ((1 << bits) - 1)
+        value >>= bits
+    return folded
