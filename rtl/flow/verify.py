@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from random import Random
 
-import hwsim
 from hwsim.config import Config
 from hwsim.replace import replaced_file
 from rtl.block import Block, Mutant
@@ -26,11 +24,24 @@ from rtl.flow.tools import Simulator, versions
 from rtl.parameters import config_of
 from rtl.registry import BLOCKS, block
 
-__all__ = ["BlockReport", "Run", "Target", "verify"]
+__all__ = ["BlockReport", "Run", "Setting", "Target", "ingredients", "verify"]
 
 Job = tuple["Target", Mutant | None]
 
-BENCH_MODULES = ("rtl.block", "rtl.flow.replay", "rtl.benches.stimulus")
+RULES = ("hwsim/config", "hwsim/golden", "hwsim/laws", "hwsim/units.py", "hwsim/errors.py")
+BENCH = (
+    *RULES,
+    "rtl/benches/stimulus.py",
+    "rtl/block.py",
+    "rtl/flow/replay.py",
+    "rtl/flow/runner.py",
+    "rtl/flow/simulate.py",
+    "rtl/flow/tools.py",
+    "rtl/flow/verify.py",
+)
+"""What says, beside the bench itself, what a design must do, and how it is asked."""
+HARDWARE = (*RULES, "rtl")
+"""What the Verilog of a design can depend on."""
 
 
 @dataclass(frozen=True)
@@ -235,15 +246,13 @@ def _run(name: str, config: Config, mutant: Mutant | None, setting: Setting) -> 
     of another block's source but takes seconds to write.
     """
     block_ = block(name)
-    asked = (name, setting.simulator.name, str(setting.seed), config.model_dump_json())
-    fault = () if mutant is None else (mutant.source, mutant.old, mutant.new)
-    by_source = _kept(["sources", *asked, *fault, _sources(), *versions()])
+    by_source = _kept(ingredients(block_, config, mutant, setting))
     if by_source.exists() and not setting.fresh:
         return _read(by_source)
     try:
         verilog = emit(block_, config) if mutant is None else emit_mutant(block_, config, mutant)
         design = Design(module_name(block_, config), verilog, block_.models)
-        by_verilog = _kept([design.content, *asked, *_bench(block_)])
+        by_verilog = _kept(ingredients(block_, config, None, setting, design))
         if by_verilog.exists() and not setting.fresh:
             run = _read(by_verilog)
         else:
@@ -256,9 +265,29 @@ def _run(name: str, config: Config, mutant: Mutant | None, setting: Setting) -> 
     return run
 
 
-def _kept(parts: Sequence[str]) -> Path:
-    """Where the answer to a question made of ``parts`` is kept."""
-    return cache_folder("answers") / f"{digest(parts)[:32]}.json"
+def ingredients(
+    block_: Block,
+    config: Config,
+    mutant: Mutant | None,
+    setting: Setting,
+    design: Design | None = None,
+) -> dict[str, str]:
+    """All that an answer depends on: of the design, its Verilog, or else every source there is."""
+    fault = () if mutant is None else (mutant.source, mutant.old, mutant.new)
+    return {
+        "block": block_.name,
+        "parameters": config.model_dump_json(),
+        "fault": json.dumps(fault),
+        "seed": str(setting.seed),
+        "tools": "\n".join(versions(setting.simulator)),
+        "design": design.content if design is not None else digest_of(sources(HARDWARE)),
+        "bench": digest_of([bench_file(block_), *sources(BENCH)]),
+    }
+
+
+def _kept(depends_on: Mapping[str, str]) -> Path:
+    """Where the answer is kept that depends on these."""
+    return cache_folder("answers") / f"{digest(map(':'.join, depends_on.items()))[:32]}.json"
 
 
 def _read(path: Path) -> Run:
@@ -267,12 +296,26 @@ def _read(path: Path) -> Run:
 
 
 @cache
-def _sources() -> str:
-    """A digest of every file that a design, its bench or its answer can depend on."""
-    package, hardware = Path(hwsim.__file__).parent, Path(__file__).parents[1]
-    folders = [hardware, *(package / name for name in ("config", "golden", "laws"))]
-    files = [path for folder in folders for path in sorted(folder.rglob("*.*"))]
-    return digest(path.read_bytes() for path in files if path.suffix in {".py", ".v"})
+def sources(below: tuple[str, ...]) -> tuple[Path, ...]:
+    """Every file of ours with a part in an answer, in or below the places given."""
+    root = Path(__file__).parents[2]
+    found = (path for place in below for path in (root / place, *(root / place).rglob("*")))
+    return tuple(sorted(path for path in found if path.suffix in {".py", ".v"}))
+
+
+def bench_file(block_: Block) -> Path:
+    """Where the block's cases come from."""
+    return Path(str(importlib.import_module(BLOCKS[block_.name]).__file__))
+
+
+@cache
+def _content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """One name for the contents of files, in order; a process reads each once."""
+    return digest(map(_content, files))
 
 
 def _simulate(block_: Block, config: Config, design: Design, setting: Setting) -> Run:
@@ -288,13 +331,3 @@ def _simulate(block_: Block, config: Config, design: Design, setting: Setting) -
         covered=tuple(sorted(covered)),
         wrong=answer["wrong"],
     )
-
-
-def _bench(block_: Block) -> Iterator[str]:
-    """The text of everything that says what the design must do."""
-    for module in (*BENCH_MODULES, BLOCKS[block_.name]):
-        yield inspect.getsource(importlib.import_module(module))
-    for package in ("golden", "laws"):
-        folder = Path(hwsim.__file__).parent / package
-        for path in sorted(folder.glob("*.py")):
-            yield path.read_text()

