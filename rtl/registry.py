@@ -15,6 +15,7 @@ BLOCKS: dict[str, str] = {
     "flightllm.instruction_scheduler": "rtl.benches.flightllm_instruction_scheduler",
     "flightllm.sfu": "rtl.benches.flightllm_sfu",
     "flightllm.vpu": "rtl.benches.flightllm_vpu",
+    "t3.mc_arbiter": "rtl.benches.t3_mc_arbiter",
 }
 """Where each block is described, as ``BLOCK``."""
 

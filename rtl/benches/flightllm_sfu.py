@@ -16,7 +16,6 @@ from hwsim.laws.flightllm_sfu import (
     Command,
     SFUGeometry,
     Traffic,
-    emits,
     latency,
     two_pass,
 )
@@ -142,7 +141,6 @@ def _case(
         gaps(rng, len(sent), stalls),
         lambda c: ready[c % len(ready)],
     )
-    emitting = [one for command in commands for one in emits(geometry, command)]
     cycles = traffic.left[-1] + 1 if cut is None else cut
     times = ((traffic.taken, asked), (traffic.entered, sent), (traffic.left, seen))
     taken, entered, left = (
@@ -159,8 +157,9 @@ def _case(
         cycles=cycles,
         outputs=geometry.lanes * len(left),
         cut=cut is not None,
-        owed=sum(emitting[: len(entered)]) - len(left),
-        covers=_covered([(c, kind, r) for (c, kind, *_), r in zip(work, results, strict=True)]),
+        covers=_covered([(c, kind, r) for (c, kind, *_), r in zip(work, results, strict=True)])
+        if cut is None
+        else frozenset(),
     )
 
 
@@ -218,12 +217,6 @@ def _bins(geometry: SFUGeometry) -> frozenset[str]:
     )
 
 
-def _exempt(geometry: SFUGeometry) -> dict[str, str]:
-    if geometry.lanes == BLOCK_LANES:
-        return {}
-    return {"command: back to back": "the shortest command has several beats"}
-
-
 def _timing(geometry: SFUGeometry) -> list[Mode]:
     beats = BLOCK_LANES // geometry.lanes
     return [
@@ -255,7 +248,6 @@ BLOCK = Block(
     codes=lambda _: {"command.operation": {op.name.lower(): op.value for op in OPERATIONS}},
     cases=_cases,
     bins=_bins,
-    exempt=_exempt,
     diagram=(
         ("command:\noperation, K", "operands\na, b"),
         ("sequencer", "adder, multiplier,\n$2^f$ table,\none a lane"),
