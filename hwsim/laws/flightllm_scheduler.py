@@ -38,6 +38,7 @@ from hwsim.laws.flightllm_isa import FORMATS, OPCODE_BITS, UNITS, WORD_BITS, Opc
 from hwsim.laws.pipeline import Ready
 
 __all__ = [
+    "FAULT_CYCLES",
     "FETCH_CYCLES",
     "MIN_CYCLES",
     "START_TOKEN",
@@ -60,6 +61,9 @@ START_TOKEN: Pair = (Opcode.SYS, Opcode.LD)
 
 FETCH_CYCLES = 3
 """Cycles from an instruction's last word to its issue: assembled, queued, first in its queue."""
+
+FAULT_CYCLES = 1
+"""Cycles from a word with an unknown opcode to the fault that stays until reset."""
 
 MIN_CYCLES = 2
 """The shortest time a unit is busy: it sees an instruction, and says in the next cycle: done."""

@@ -62,7 +62,7 @@ class SFUGeometry(Config):
     """The width of the unit and the constant of its norm."""
 
     lanes: Annotated[int, Field(ge=2, le=BLOCK_LANES)] = BLOCK_LANES
-    """Elements a cycle."""
+    """Elements a cycle: a power of two."""
     epsilon: Annotated[float, Field(ge=1e-8, le=1.0)] = 1e-5
     """What RMSNorm adds to the mean of the squares."""
 

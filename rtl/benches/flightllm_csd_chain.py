@@ -71,6 +71,7 @@ def _case(
         },
         cycles=cycles,
         cut=cut is not None,
+        owed=sum(cycle < cycles for cycle in entered) - emitted,
         outputs=2 * int(columns[modes[:emitted]].sum()),
         covers=_covered(geometry, modes, kinds),
     )

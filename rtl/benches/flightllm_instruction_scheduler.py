@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import accumulate, pairwise, permutations
 from random import Random
@@ -20,6 +20,7 @@ from hwsim.laws.flightllm_isa import (
     token_mask,
 )
 from hwsim.laws.flightllm_scheduler import (
+    FAULT_CYCLES,
     FETCH_CYCLES,
     MIN_CYCLES,
     START_TOKEN,
@@ -73,6 +74,8 @@ def _cases(geometry: SchedulerGeometry, rng: Random) -> Iterator[Case]:
         traffic = _traffic(rng, len(words), "both")
         yield replayed(geometry, f"reset after {cut}", words, busy, *traffic, cut=cut)
     yield _stopped(geometry, rng)
+    for unit, taker in pairwise(RUNNING):
+        yield _full(geometry, rng, unit, taker)
     for stalls in STALLS:
         words, busy = _program(geometry, rng, INSTRUCTIONS)
         yield replayed(geometry, stalls, words, busy, *_traffic(rng, len(words), stalls))
@@ -115,8 +118,13 @@ def replayed(
         expected=expected,
         cycles=cycles,
         outputs=sum(len(expected[unit.name.lower()]) for unit in UNITS),
+        levels={"fault": [(0, 0)]},
         cut=cut is not None,
-        covers=covers | (_covered(program, busy, times) if cut is None else frozenset()),
+        owed=sum(
+            last < cycles <= issued
+            for last, issued in zip(_lasts(program, times), times.issued, strict=True)
+        ),
+        covers=covers | _covered(program, busy, times),
     )
 
 
@@ -180,13 +188,12 @@ def _stopped(geometry: SchedulerGeometry, rng: Random) -> Case:
     unknown = UNKNOWN << 28 | rng.getrandbits(28)
     inputs = {**case.inputs, "words": Offer([*before, unknown, *after], pauses)}
     expected = {**case.expected, "words": [*case.expected["words"], (times[-1][0], unknown)]}
-    return Case(
-        name=case.name,
+    return replace(
+        case,
         inputs=inputs,
-        ready=case.ready,
         expected=expected,
-        cycles=max(case.cycles, times[-1][0] + 1) + 100,
-        outputs=case.outputs,
+        cycles=max(case.cycles, times[-1][0] + 1),
+        levels={"fault": [(0, 0), (times[-1][0] + FAULT_CYCLES, 1)]},
         covers=case.covers | {"unknown opcode"},
     )
 
@@ -241,6 +248,12 @@ def _bins(_geometry: SchedulerGeometry) -> frozenset[str]:
     )
 
 
+def _exempt(_geometry: SchedulerGeometry) -> dict[str, str]:
+    reason = f"a unit keeps an instruction for {MIN_CYCLES} cycles at least"
+    streams = [f"{unit.name.lower()}{end}" for unit in RUNNING for end in ("", "_done")]
+    return {f"{stream}: back to back": reason for stream in streams}
+
+
 def _covered(program: list[Instruction], busy: Sequence[int], times: Timetable) -> frozenset[str]:
     """What happened, by the law's cycles."""
     after = {f"{b.unit.name} after {a.unit.name}" for a, b in pairwise(program)}
@@ -269,11 +282,9 @@ def _places(program: list[Instruction], busy: Sequence[int], times: Timetable) -
     found: set[str] = set()
     over = dict.fromkeys(UNITS, -1)
     steps: list[tuple[int, int]] = []
-    lasts = accumulate((each.words for each in program), initial=-1)
-    next(lasts)
-    for i, (last, each) in enumerate(zip(lasts, program, strict=True)):
+    for i, (last, each) in enumerate(zip(_lasts(program, times), program, strict=True)):
         name, issued, done = each.unit.name, times.issued[i], times.done[i]
-        if times.queued[i] > times.taken[last] + 1:
+        if times.queued[i] > last + 1:
             found.add(f"{name} queue full")
         if issued == over[each.unit] + 1 and issued > times.queued[i] + 2:
             found.add(f"{name} waits for its unit")
@@ -285,6 +296,11 @@ def _places(program: list[Instruction], busy: Sequence[int], times: Timetable) -
     if max(accumulate(step for _, step in sorted(steps)), default=0) == len(RUNNING):
         found.add("all units busy")
     return found
+
+
+def _lasts(program: list[Instruction], times: Timetable) -> list[int]:
+    """The cycle in which each instruction's last word is taken."""
+    return [times.taken[end - 1] for end in accumulate(each.words for each in program)]
 
 
 def _timing(_geometry: SchedulerGeometry) -> list[Mode]:
@@ -313,6 +329,7 @@ BLOCK = Block(
     codes=lambda _: {field: {c.name: c.value for c in codes} for field, codes in CODES.items()},
     cases=_cases,
     bins=_bins,
+    exempt=_exempt,
     diagram=(
         ("words",),
         ("decoder: collects\nan instruction",),
@@ -345,6 +362,12 @@ BLOCK = Block(
             _SOURCE,
             "self.full & (held == unit) & self.room[unit]",
             "self.full & ((held == unit) | (held == 0)) & self.room[unit]",
+        ),
+        Mutant(
+            "fault not told",
+            _SOURCE,
+            "self.fault.eq(decoder.fault)",
+            "self.fault.eq(0)",
         ),
         Mutant(
             "last word of a load taken for the next instruction",

@@ -16,6 +16,7 @@ from hwsim.laws.flightllm_sfu import (
     Command,
     SFUGeometry,
     Traffic,
+    emits,
     latency,
     two_pass,
 )
@@ -141,6 +142,7 @@ def _case(
         gaps(rng, len(sent), stalls),
         lambda c: ready[c % len(ready)],
     )
+    emitting = [one for command in commands for one in emits(geometry, command)]
     cycles = traffic.left[-1] + 1 if cut is None else cut
     times = ((traffic.taken, asked), (traffic.entered, sent), (traffic.left, seen))
     taken, entered, left = (
@@ -157,9 +159,8 @@ def _case(
         cycles=cycles,
         outputs=geometry.lanes * len(left),
         cut=cut is not None,
-        covers=_covered([(c, kind, r) for (c, kind, *_), r in zip(work, results, strict=True)])
-        if cut is None
-        else frozenset(),
+        owed=sum(emitting[: len(entered)]) - len(left),
+        covers=_covered([(c, kind, r) for (c, kind, *_), r in zip(work, results, strict=True)]),
     )
 
 
@@ -217,6 +218,12 @@ def _bins(geometry: SFUGeometry) -> frozenset[str]:
     )
 
 
+def _exempt(geometry: SFUGeometry) -> dict[str, str]:
+    if geometry.lanes == BLOCK_LANES:
+        return {}
+    return {"command: back to back": "the shortest command has several beats"}
+
+
 def _timing(geometry: SFUGeometry) -> list[Mode]:
     beats = BLOCK_LANES // geometry.lanes
     return [
@@ -248,6 +255,7 @@ BLOCK = Block(
     codes=lambda _: {"command.operation": {op.name.lower(): op.value for op in OPERATIONS}},
     cases=_cases,
     bins=_bins,
+    exempt=_exempt,
     diagram=(
         ("command:\noperation, K", "operands\na, b"),
         ("sequencer", "adder, multiplier,\n$2^f$ table,\none a lane"),

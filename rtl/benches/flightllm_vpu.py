@@ -7,6 +7,7 @@ offered once they are all there.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -161,6 +162,7 @@ def _case(
     output = [work.instruction.output for work in program.work]
     values = np.array(results(zip(sums, output, strict=True))).reshape(-1, 2)
     cycles = seen.left[-1] + 1 if cut is None else cut
+    left = bisect_left(seen.left, cycles)
     sent = _words(geometry, [work.instruction for work in program.work])
     expected = {
         "instructions": zip(seen.taken, sent, strict=True),
@@ -179,8 +181,9 @@ def _case(
         expected={s: [(c, w) for c, w in of if c < cycles] for s, of in expected.items()},
         cycles=cycles,
         cut=cut is not None,
-        outputs=2 * sum(cycle < cycles for cycle in seen.left),
-        covers=_covered(geometry, program, values) | seen.covers if cut is None else frozenset(),
+        owed=geometry.columns * sum(output[: bisect_left(seen.taken, cycles)]) - left,
+        outputs=2 * left,
+        covers=_covered(geometry, program, values) | seen.covers,
     )
 
 
@@ -446,6 +449,10 @@ def _kind(item: _Work) -> str:
     return "sparse" if item.instruction.sparse else "dense"
 
 
+def _exempt(geometry: VPUGeometry) -> dict[str, str]:
+    return {f"{name}: stalled": "a row is always taken" for name in row_layouts(geometry)}
+
+
 def _timing(geometry: VPUGeometry) -> list[Mode]:
     """Latency: from a result's last cycle of issue to its first column."""
     return [
@@ -470,6 +477,7 @@ BLOCK = Block(
     codes=_codes,
     cases=_cases,
     bins=_bins,
+    exempt=_exempt,
     diagram=(
         ("instructions",),
         ("sequencer,\nblock table",),

@@ -12,12 +12,14 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
 from amaranth._toolchain.yosys import find_yosys  # the one that amaranth.back.verilog runs
 from amaranth.back import rtlil
+from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 
 from hwsim.config import Config
@@ -25,7 +27,7 @@ from rtl.block import Block, Mutant
 from rtl.flow.label import module_name
 from rtl.registry import block
 
-__all__ = ["StaleMutantError", "emit", "emit_mutant", "verilog_of"]
+__all__ = ["StaleMutantError", "emit", "emit_mutant", "forgive_unused", "verilog_of"]
 
 TIDY = """\
 proc -norom
@@ -48,6 +50,14 @@ ZEROS = (
 
 class StaleMutantError(Exception):
     """A mutant whose passage is not in its source exactly once."""
+
+
+def forgive_unused() -> None:
+    """Say nothing of parts that are made and not built: an interrupt leaves such parts too.
+
+    The warning is meant for who writes a block; the tests of the blocks heed it.
+    """
+    warnings.simplefilter("ignore", UnusedElaboratable)
 
 
 def emit(block_: Block, config: Config) -> str:

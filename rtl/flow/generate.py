@@ -6,9 +6,11 @@ needs beside it, and a JSON file that says what a script must know. No date and 
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib.metadata
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import hwsim
 from hwsim.config import Config
 from hwsim.replace import replaced_file
 from rtl.block import Block
-from rtl.flow.emit import verilog_of
+from rtl.flow.emit import forgive_unused, verilog_of
 from rtl.flow.label import module_name, written
 
 __all__ = ["described_modes", "generate", "header", "manifest", "ports", "streams"]
@@ -126,16 +128,26 @@ def ports(component: wiring.Component) -> list[dict[str, Any]]:
     ]
 
 
-def streams(component: wiring.Component) -> list[dict[str, Any]]:
+def streams(block: Block, config: Config) -> list[dict[str, Any]]:
     """Every stream with its direction and the fields of its payload."""
-    found = []
-    for name, member in component.signature.members.items():
-        if member.is_port:
-            continue
-        direction = "input" if member.flow is wiring.In else "output"
-        fields = list(_fields(member.signature.payload_shape))
-        found.append({"name": name, "direction": direction, "fields": fields})
-    return found
+    with warnings.catch_warnings():
+        forgive_unused()  # it is made to be looked at
+        members = dict(block.component(config).signature.members.items())
+        gc.collect()
+    return [
+        {
+            "name": name,
+            "direction": "input" if member.flow is wiring.In else "output",
+            "fields": [
+                field
+                for port, payload in member.signature.members.items()
+                if port == "payload"  # which a stream need not have
+                for field in _fields(payload.shape)
+            ],
+        }
+        for name, member in members.items()
+        if member.is_signature
+    ]
 
 
 def _fields(shape: ShapeLike, name: str = "", lsb: int = 0) -> Iterator[dict[str, Any]]:

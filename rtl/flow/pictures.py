@@ -93,7 +93,7 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def _draw_trace(axes: Axes, trace: Trace, y: int) -> None:
-    if not trace.name.endswith(".payload"):
+    if not trace.name.endswith(".payload") and max(trace.values) <= 1:
         levels = [y - 0.3 + 0.6 * value for value in trace.values]
         axes.step(range(len(levels) + 1), [*levels, levels[-1]], where="post", color=INK, lw=1.2)
         return
@@ -114,7 +114,7 @@ def _simulated(block: Block, config: Config, simulator: Simulator) -> list[Trace
     cases = list(block.cases(config, Random(0)))
     stalled = next((case for case in cases if case.name == "both"), cases[0])
     shown = min(MOST_CYCLES, stalled.cycles)
-    short = replace(stalled, cycles=shown, expected=dict.fromkeys(stalled.expected, ()))
+    short = replace(stalled, cycles=shown, cut=True, expected=dict.fromkeys(stalled.expected, ()))
     design = Design(module_name(block, config), emit(block, config), block.models)
     record = run_cases(design, simulator, [short], record=True)["record"]
     return [Trace(name, values) for name, values in record.items()]

@@ -17,7 +17,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-from rtl.block import Case
+from rtl.block import MID_STREAM, Case
 
 __all__ = ["replay"]
 
@@ -31,7 +31,7 @@ async def replay(dut: Any) -> None:
     """Every case from reset, until one differs."""
     cases: list[Case] = pickle.loads(Path("cases.pickle").read_bytes())
     Clock(dut.clk, 10, unit="ns").start()
-    cycles, bins, wrong = 0, set[str](), ""
+    cycles, bins, wrong, owed = 0, set[str](), "", False
     record: Record | None = {} if Path("record").exists() else None
     for number, case in enumerate(cases):
         consumers = {name: _Consumer(dut, name, case) for name in case.ready}
@@ -41,15 +41,18 @@ async def replay(dut: Any) -> None:
             else _Producer(dut, name, case)
             for name, offer in case.inputs.items()
         ]
-        await _reset(dut, producers, [*consumers.values()])
-        await _run(dut, case.cycles, producers, [*consumers.values()], record)
-        cycles += case.cycles
+        levels = [_Level(dut, name, due) for name, due in case.levels.items()]
         streams = [*producers, *consumers.values()]
+        await _reset(dut, producers, [*consumers.values()])
+        await _run(dut, case.length, streams, levels, record)
+        cycles += case.length
         bins |= {f"{s.name}: {bin_}" for s in streams for bin_ in s.bins}
-        wrong = next((w for s in streams if (w := s.difference())), "")
+        wrong = next((w for s in [*streams, *levels] if (w := s.difference())), "")
         if wrong:
             wrong = f"case {number} ({case.name}), {wrong}"
             break
+        bins |= {MID_STREAM} if owed else set()
+        owed = case.cut and case.owed > 0 and any(producer.seen for producer in producers)
     answer = {"cycles": cycles, "bins": sorted(bins), "wrong": wrong, "record": record}
     Path("answer.json").write_text(json.dumps(answer))
 
@@ -69,37 +72,55 @@ async def _reset(dut: Any, producers: list[_Producer], consumers: list[_Consumer
 async def _run(
     dut: Any,
     cycles: int,
-    producers: list[_Producer],
-    consumers: list[_Consumer],
+    streams: Sequence[_Stream],
+    levels: Sequence[_Level],
     record: Record | None,
 ) -> None:
     edge = RisingEdge(dut.clk)
     for cycle in range(cycles):
-        for producer in producers:
-            producer.drive(cycle)
-        for consumer in consumers:
-            consumer.drive(cycle)
+        for stream in streams:
+            stream.drive(cycle)
         await edge  # what is read here is what the registers see
-        for producer in producers:
-            producer.sample(cycle)
-        for consumer in consumers:
-            consumer.sample(cycle)
+        for watched in (*streams, *levels):
+            watched.sample(cycle)
         if record is not None:
-            _record(record, [*producers, *consumers])
+            _record(record, streams, levels)
 
 
-def _record(record: Record, streams: Sequence[_Stream]) -> None:
+def _record(record: Record, streams: Sequence[_Stream], levels: Sequence[_Level]) -> None:
     """Note what every port holds in the cycle at hand."""
+    ports = {level.name: level.port for level in levels}
     for stream in streams:
-        for port in ("valid", "ready", "payload"):
-            value = int(getattr(stream, port).value)
-            record.setdefault(f"{stream.name}.{port}", []).append(value)
+        ports |= {f"{stream.name}.valid": stream.valid, f"{stream.name}.ready": stream.ready}
+        if not isinstance(stream.payload, _NoPayload):
+            ports[f"{stream.name}.payload"] = stream.payload
+    for name, port in ports.items():
+        record.setdefault(name, []).append(int(port.value))
 
 
 class _NoPayload:
     """Stands for the port of a stream that has no payload."""
 
     value = 0
+
+
+class _Level:
+    """An output beside the streams, and the first cycle in which it is not what it must be."""
+
+    def __init__(self, dut: Any, name: str, due: Sequence[tuple[int, int]]) -> None:
+        self.name = name
+        self.port = getattr(dut, name)
+        self._due = dict(due)
+        self._value = 0
+        self._wrong = ""
+
+    def sample(self, cycle: int) -> None:
+        self._value = self._due.get(cycle, self._value)
+        if not self._wrong and (seen := int(self.port.value)) != self._value:
+            self._wrong = f"{self.name}: {seen:#x} in cycle {cycle}, the law says {self._value:#x}"
+
+    def difference(self) -> str:
+        return self._wrong
 
 
 class _Stream:
@@ -113,6 +134,19 @@ class _Stream:
         self.bins: set[str] = set()
         self._expected = case.expected[name]
         self.seen: list[tuple[int, int]] = []
+
+    def drive(self, cycle: int) -> None:
+        """Set what is the bench's to set in ``cycle``."""
+        raise NotImplementedError
+
+    def sample(self, cycle: int) -> None:
+        """Look at what happens in ``cycle``."""
+        raise NotImplementedError
+
+    def transferred(self, cycle: int, payload: int) -> None:
+        if self.seen and self.seen[-1][0] == cycle - 1:
+            self.bins.add("back to back")
+        self.seen.append((cycle, payload))
 
     def difference(self) -> str:
         """The first transfer that is not the expected one, or nothing."""
@@ -141,15 +175,16 @@ class _Producer(_Stream):
             self.payload.value = self._payloads[taken]
             self.valid.value = 1
             self._offering = True
+            if cycle > (self.seen[-1][0] + 1 if self.seen else 0):
+                self.bins.add("paused")
 
     def sample(self, cycle: int) -> None:
         if not self._offering:
             return
         if self.ready.value:
             taken = len(self.seen)
-            self.seen.append((cycle, self._payloads[taken]))
+            self.transferred(cycle, self._payloads[taken])
             pause = self._gaps[taken + 1] if taken + 1 < len(self._gaps) else None
-            self.bins.add("paused" if pause else "back to back")
             self._at = cycle + 1 + (pause or 0)
             if pause != 0:
                 self.valid.value = 0
@@ -179,6 +214,9 @@ class _Consumer(_Stream):
         super().__init__(dut, name, case)
         self._pattern = case.ready[name]
         self._ready = False
+        self._ends = not case.cut
+        self._held: int | None = None
+        self._unstable = ""
 
     def drive(self, cycle: int) -> None:
         ready = self._pattern[cycle % len(self._pattern)]
@@ -186,11 +224,22 @@ class _Consumer(_Stream):
             self.ready.value = self._ready = ready
 
     def sample(self, cycle: int) -> None:
-        if not self.valid.value:
+        offered = int(self.payload.value) if self.valid.value else None
+        if self._held is not None and offered != self._held and not self._unstable:
+            now = "nothing" if offered is None else f"{offered:#x}"
+            self._unstable = f"{self.name}, cycle {cycle}: {now}, but {self._held:#x} was not taken"
+        self._held = None
+        if offered is None:
             self.bins.add("starved")
         elif self._ready:
-            if self.seen and self.seen[-1][0] == cycle - 1:
-                self.bins.add("back to back")
-            self.seen.append((cycle, int(self.payload.value)))
+            self.transferred(cycle, offered)
         else:
             self.bins.add("stalled")
+            self._held = offered
+
+    def difference(self) -> str:
+        if wrong := super().difference() or self._unstable:
+            return wrong
+        if self._ends and self._held is not None:
+            return f"{self.name}: {self._held:#x} on offer after the last transfer"
+        return ""

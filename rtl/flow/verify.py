@@ -15,7 +15,7 @@ from random import Random
 
 from hwsim.config import Config
 from hwsim.replace import replaced_file
-from rtl.block import Block, Mutant
+from rtl.block import MID_STREAM, Block, Mutant
 from rtl.flow.cache import cache_folder, digest
 from rtl.flow.emit import StaleMutantError, emit, emit_mutant
 from rtl.flow.label import label, module_name
@@ -28,6 +28,8 @@ __all__ = ["BlockReport", "Run", "Setting", "Target", "ingredients", "verify"]
 
 Job = tuple["Target", Mutant | None]
 
+INPUT_BINS = ("back to back", "paused", "stalled")
+OUTPUT_BINS = ("back to back", "starved", "stalled")
 RULES = ("hwsim/config", "hwsim/golden", "hwsim/laws", "hwsim/units.py", "hwsim/errors.py")
 BENCH = (
     *RULES,
@@ -74,6 +76,10 @@ class Run:
     covered: tuple[str, ...]
     wrong: str
     """The first difference, or nothing."""
+    inputs: tuple[str, ...] = ()
+    """Streams that items are offered to."""
+    ready: tuple[str, ...] = ()
+    """Streams that items are taken from."""
     broken: str = ""
     """Why there was no simulation to compare, or nothing."""
 
@@ -224,19 +230,25 @@ def _note(report: BlockReport, target: Target, mutant: Mutant | None, run: Run) 
             report.survivors.append(mutant.name)
     if mutant is not None or run.broken:
         return
+    block_ = block(target.name)
     report.outputs_checked += run.outputs
     report.cycles_checked += run.transfers
     report.cycles_simulated += run.cycles
     if run.wrong:
         report.failures.append(f"{label(target.config)}: {run.wrong}")
         return
-    bins = _all_bins(block(target.name), target.config)
+    bins, exempt = _all_bins(block_, target.config, run), set(block_.exempt(target.config))
     report.bins += len(bins)
     report.missing_bins += sorted(bins - set(run.covered))
+    reached = sorted(exempt & set(run.covered))
+    report.failures += [f"{label(target.config)}: {bin_}: exempt, but reached" for bin_ in reached]
 
 
-def _all_bins(block_: Block, config: Config) -> frozenset[str]:
-    return block_.bins(config) | {"reset in mid-stream"}
+def _all_bins(block_: Block, config: Config, run: Run) -> frozenset[str]:
+    """The block's own bins, what every stream must go through, and a reset in mid-stream."""
+    inputs = {f"{name}: {what}" for name in run.inputs for what in INPUT_BINS}
+    outputs = {f"{name}: {what}" for name in run.ready for what in OUTPUT_BINS}
+    return block_.bins(config) | (inputs | outputs) - set(block_.exempt(config)) | {MID_STREAM}
 
 
 def _run(name: str, config: Config, mutant: Mutant | None, setting: Setting) -> Run:
@@ -292,7 +304,7 @@ def _kept(depends_on: Mapping[str, str]) -> Path:
 
 def _read(path: Path) -> Run:
     values = json.loads(path.read_text())
-    return Run(**{**values, "covered": tuple(values["covered"])})
+    return Run(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 @cache
@@ -321,13 +333,14 @@ def digest_of(files: Iterable[Path]) -> str:
 def _simulate(block_: Block, config: Config, design: Design, setting: Setting) -> Run:
     cases = list(block_.cases(config, Random(setting.seed)))
     answer = run_cases(design, setting.simulator, cases)
-    covered = frozenset[str]().union(*(case.covers for case in cases), answer["bins"])
-    if any(case.cut for case in cases):
-        covered |= {"reset in mid-stream"}
+    played = (case.covers for case in cases if not case.cut)
+    covered = frozenset[str]().union(*played, answer["bins"])
     return Run(
         outputs=sum(case.outputs for case in cases),
         transfers=sum(len(seen) for case in cases for seen in case.expected.values()),
         cycles=answer["cycles"],
         covered=tuple(sorted(covered)),
         wrong=answer["wrong"],
+        inputs=tuple(cases[0].inputs),
+        ready=tuple(cases[0].ready),
     )

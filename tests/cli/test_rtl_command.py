@@ -6,6 +6,8 @@ import hashlib
 import importlib.util
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +30,56 @@ Command = Callable[..., Any]
 def test_every_block_is_listed(hwsim: Command) -> None:
     done = hwsim("rtl", "list", "--json")
     assert done.code == 0
-    assert [block["name"] for block in json.loads(done.out)["blocks"]] == list(BLOCKS)
+    blocks = {block["name"]: block for block in json.loads(done.out)["blocks"]}
+    assert list(blocks) == list(BLOCKS)
+    for described in blocks.values():
+        assert described["parameters"]
+        assert all(given["description"] and given["rule"] for given in described["parameters"])
+        assert {*described["modes"][0]} == {"name", "latency_cycles", "initiation_interval"}
+    chain = blocks[CHAIN]
+    assert chain["parameters"][0] == {
+        "name": "chain_length",
+        "default": 16,
+        "rule": "a whole number from 4 to 64",
+        "description": "DSPs, and the K positions of a block: a power of two.",
+    }
+    assert (
+        chain["parameters"][1]["rule"]
+        == "a list, each {n=a whole number from 1 to 64, m=a whole number from 1 to 64}"
+    )
+    assert [(stream["name"], stream["direction"]) for stream in chain["streams"]] == [
+        ("i", "input"),
+        ("o", "output"),
+    ]
+    assert chain["streams"][0]["fields"][-1]["name"] == "density"
+    assert chain["codes"]["i.density"]["16:16"] == 3
+
+
+def test_blocks_that_are_named_are_listed_with_their_parameters(hwsim: Command) -> None:
+    done = hwsim("rtl", "list", CHAIN)
+    assert done.code == 0
+    assert f"{CHAIN}: --set NAME=VALUE" in done.out
+    assert "[{n=2, m=16}, {n=4, m=16}" in done.out
+    assert "flightllm.dequant" not in done.out
+    assert "--set" not in hwsim("rtl", "list").out
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.5])
+def test_an_interrupted_generation_is_one_line(seconds: float, tmp_path: Path) -> None:
+    script = (
+        "import signal, sys\n"
+        "from hwsim.cli import main\n"
+        "import rtl.registry, rtl.flow.generate\n"
+        f"sys.argv = ['hwsim', 'rtl', 'generate', 'flightllm.sfu', '--out', {str(tmp_path)!r}]\n"
+        "signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))\n"
+        f"signal.setitimer(signal.ITIMER_REAL, {seconds})\n"
+        "main()\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True
+    )
+    assert (found.returncode, found.stderr) == (130, "hwsim: interrupted\n")
+    assert [path.name for path in tmp_path.iterdir()] == []
 
 
 def test_generating_twice_writes_the_same_bytes(hwsim: Command, tmp_path: Path) -> None:
@@ -136,6 +187,14 @@ def test_verifying_prints_the_contract(hwsim: Command, tmp_path: Path) -> None:
                 "--set: chain_length must be a power of two, got 15: "
                 "the chain is made of DSP groups of 2 and spans one block"
             ),
+        ),
+        (
+            ["generate", CHAIN, "--set", "densities=2:8"],
+            "--set: densities must be a list in brackets, such as [{n=1, m=1}], got '2:8'",
+        ),
+        (
+            ["list", "flightllm.nope"],
+            f"block must be one of {', '.join(BLOCKS)}, got 'flightllm.nope'",
         ),
         (
             ["synth", CHAIN, "--set", "densities=[{n=3, m=16}]"],

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hwsim.collectives import (
+    Buffers,
     CollectiveConfig,
     CollectiveEngine,
     CollectiveTimes,
@@ -53,6 +54,7 @@ class Setup:
     exceptions: Mapping[tuple[int, int], LinkConfig] = field(default_factory=dict)
     late_fs: Mapping[int, int] = field(default_factory=dict)
     observer: Observer | None = None
+    buffers: Buffers = field(default_factory=Buffers)
     seed: int | None = None
     timeline: Timeline | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -94,7 +96,11 @@ def _run(setup: Setup) -> Outcome:
         starts = {device: kernel.wait(late) for device, late in setup.late_fs.items()}
         return (
             yield from engine.run(
-                setup.schedule, setup.sizes, starts=starts, observer=setup.observer
+                setup.schedule,
+                setup.sizes,
+                buffers=setup.buffers,
+                starts=starts,
+                observer=setup.observer,
             )
         )
 

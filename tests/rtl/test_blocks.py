@@ -11,6 +11,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from amaranth.hdl import Fragment
+from amaranth.lib import wiring
 
 from hwsim.config import Config
 from rtl.block import Block
@@ -121,6 +123,24 @@ def test_a_case_never_expects_two_transfers_of_a_stream_in_one_cycle(name: str) 
         for transfers in case.expected.values():
             assert all(one < other for (one, _), (other, _) in pairwise(transfers))
             assert all(cycle < case.cycles for cycle, _ in transfers)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_case_watches_every_output(name: str) -> None:
+    found, config = chosen(name, 0)
+    members = streams_and_levels(found.component(config))
+    for case in found.cases(config, Random(0)):
+        assert (set(case.inputs), set(case.ready), set(case.levels)) == members
+        assert set(case.expected) == {*case.inputs, *case.ready}
+
+
+def streams_and_levels(component: wiring.Component) -> tuple[set[str], set[str], set[str]]:
+    inputs, outputs, levels = set[str](), set[str](), set[str]()
+    for name, member in component.signature.members.items():
+        into = inputs if member.flow is wiring.In else outputs
+        (into if member.is_signature else levels).add(name)
+    Fragment.get(component, None)  # used, as Amaranth wants it
+    return inputs, outputs, levels
 
 
 @pytest.mark.parametrize(("name", "parameter_set"), SETS)

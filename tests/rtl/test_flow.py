@@ -21,7 +21,7 @@ from pydantic import Field
 from hwsim.config import Config
 from hwsim.laws.pipeline import rigid_pipeline
 from rtl import registry
-from rtl.block import Block, Case, Mode, Mutant, Offer
+from rtl.block import TAIL_CYCLES, Block, Case, Mode, Mutant, Offer
 from rtl.flow import verify as flow
 from rtl.flow.emit import StaleMutantError, emit, emit_mutant
 from rtl.flow.simulate import Design, build
@@ -55,6 +55,7 @@ class Increment(wiring.Component):
 
 
 def cases(config: IncrementConfig, rng: Random, late: int = 0, off: int = 0) -> Iterator[Case]:
+    yield cut()
     limit = 1 << config.width
     words = [rng.randrange(limit) for _ in range(300)]
     gaps = [rng.randrange(3) for _ in words]
@@ -72,13 +73,19 @@ def cases(config: IncrementConfig, rng: Random, late: int = 0, off: int = 0) -> 
         cycles=left[-1] + 1,
         outputs=len(words),
     )
-    yield Case(
+
+
+def cut(owed: int = 1) -> Case:
+    """Cut before anything came, or with the result of one item owed."""
+    return Case(
         name="cut",
-        inputs={"i": Offer([1], [0])},
+        inputs={"i": Offer([1], [1 - owed])},
         ready={"o": [True]},
-        expected={"i": [(0, 1)], "o": []},
+        expected={"i": [(0, 1)] * owed, "o": []},
         cycles=1,
         cut=True,
+        owed=owed,
+        covers=frozenset({"blue moon"}),
     )
 
 
@@ -89,7 +96,7 @@ TOY = Block(
     component=Increment,
     modes=lambda _config: [Mode("only", 1, "1")],
     cases=cases,
-    bins=lambda _config: frozenset({"i: stalled", "o: stalled"}),
+    bins=lambda _config: frozenset(),
     diagram=(("i",), ("+ 1",), ("o",)),
 )
 
@@ -136,6 +143,145 @@ def test_a_value_that_is_one_off_is_noticed_with_a_waveform(
 def test_a_bin_that_no_case_reaches_is_a_failure(toy: str, simulator: Simulator) -> None:
     hopeful = replace(TOY, bins=lambda _config: frozenset({"blue moon"}))
     assert only(toy, simulator, hopeful) == ["not covered: blue moon"]
+
+
+def test_a_case_that_is_cut_covers_no_bin_of_its_own(toy: str, simulator: Simulator) -> None:
+    hopeful = replace(TOY, bins=lambda _config: frozenset({"blue moon"}))
+    assert cut().covers == {"blue moon"}
+    assert only(toy, simulator, hopeful) == ["not covered: blue moon"]
+
+
+@pytest.mark.parametrize("last", [cut(owed=0), None])
+def test_a_reset_with_nothing_owed_is_not_in_mid_stream(
+    toy: str, simulator: Simulator, last: Case | None
+) -> None:
+    def chosen(config: IncrementConfig, rng: Random) -> Iterator[Case]:
+        _, case = cases(config, rng)
+        yield from (last, case) if last else (case, cut())  # of the last case no reset follows
+
+    assert only(toy, simulator, replace(TOY, cases=chosen)) == ["not covered: reset in mid-stream"]
+
+
+def test_a_stream_that_is_never_paused_is_not_covered(toy: str, simulator: Simulator) -> None:
+    def eager(config: IncrementConfig, rng: Random) -> Iterator[Case]:
+        first, case = cases(config, rng)
+        ready = [True, False]
+        entered, left = rigid_pipeline(1, [0] * 300, lambda c: ready[c % 2])
+        yield first
+        yield replace(
+            case,
+            inputs={"i": Offer(case.inputs["i"].payloads, [0] * 300)},
+            ready={"o": ready},
+            expected={
+                stream: [(c, word) for c, (_, word) in zip(at, case.expected[stream], strict=True)]
+                for stream, at in (("i", entered), ("o", left))
+            },
+            cycles=left[-1] + 1,
+        )
+
+    block = replace(TOY, cases=eager)
+    missed = ["i: back to back", "i: paused", "o: back to back"]
+    assert only(toy, simulator, block) == [f"not covered: {bin_}" for bin_ in missed]
+    reasons = dict.fromkeys(missed, "the consumer is slow")
+    assert only(toy, simulator, replace(block, exempt=lambda _config: reasons)) == []
+
+
+def test_a_bin_that_is_exempt_must_not_be_reached(toy: str, simulator: Simulator) -> None:
+    modest = replace(TOY, exempt=lambda _config: {"i: stalled": "never waits"})
+    (problem,) = only(toy, simulator, modest)
+    assert problem.endswith("i: stalled: exempt, but reached")
+
+
+class Fickle(Increment):
+    """Right in every transfer, and wrong while it waits for its consumer."""
+
+    def __init__(self, config: IncrementConfig, *, withdraws: bool) -> None:
+        super().__init__(config)
+        self._withdraws = withdraws
+        self.inner = Increment(config)
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        m.submodules.inner = inner = self.inner
+        waits, o = Signal(), inner.o
+        wiring.connect(m, wiring.flipped(self.i), inner.i)
+        m.d.sync += waits.eq(o.valid & ~o.ready)
+        gone = waits & ~o.ready if self._withdraws else 0
+        m.d.comb += [
+            o.ready.eq(self.o.ready),
+            self.o.valid.eq(o.valid & ~gone),
+            self.o.payload.eq(o.payload ^ (0 if self._withdraws else waits & ~o.ready)),
+        ]
+        return m
+
+
+@pytest.mark.parametrize(("withdraws", "now"), [(True, "nothing"), (False, "0x")])
+def test_an_offer_that_is_not_taken_must_stay(
+    toy: str, simulator: Simulator, withdraws: bool, now: str
+) -> None:
+    fickle = replace(TOY, component=lambda config: Fickle(config, withdraws=withdraws))
+    (problem,) = only(toy, simulator, fickle)
+    assert f": {now}" in problem
+    assert problem.endswith("was not taken")
+
+
+class Haunted(Increment):
+    """Makes up an item once nothing has come for a while."""
+
+    def elaborate(self, _platform: object) -> Module:
+        m = super().elaborate(_platform)
+        idle = Signal(range(60))
+        with m.If(self.i.valid):
+            m.d.sync += idle.eq(0)
+        with m.Elif(idle < 50):
+            m.d.sync += idle.eq(idle + 1)
+        with m.If(idle == 49):
+            m.d.sync += self.o.valid.eq(1)
+        return m
+
+
+def test_an_item_after_the_last_is_noticed(toy: str, simulator: Simulator) -> None:
+    (problem,) = only(toy, simulator, replace(TOY, component=Haunted))
+    assert problem.endswith("o: 301 transfers, expected 300")
+
+
+def test_an_offer_after_the_last_is_noticed(toy: str, simulator: Simulator) -> None:
+    def deaf(config: IncrementConfig, rng: Random) -> Iterator[Case]:
+        first, case = cases(config, rng)
+        pattern = case.ready["o"]
+        heard = [pattern[cycle % len(pattern)] for cycle in range(case.cycles)]
+        yield from (first, replace(case, ready={"o": heard + [False] * TAIL_CYCLES}))
+
+    (problem,) = only(toy, simulator, replace(TOY, component=Haunted, cases=deaf))
+    assert problem.endswith("on offer after the last transfer")
+
+
+class Used(Increment):
+    """Says from its first item on that it was used."""
+
+    def __init__(self, config: IncrementConfig) -> None:
+        port = stream.Signature(unsigned(config.width))
+        wiring.Component.__init__(self, {"i": In(port), "o": Out(port), "used": Out(1)})
+
+    def elaborate(self, _platform: object) -> Module:
+        m = super().elaborate(_platform)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += self.used.eq(1)
+        return m
+
+
+@pytest.mark.parametrize(("late", "wrong"), [(0, ""), (1, "0x1 in cycle 1, the law says 0x0")])
+def test_an_output_beside_the_streams_has_its_value_in_every_cycle(
+    toy: str, simulator: Simulator, late: int, wrong: str
+) -> None:
+    def told(config: IncrementConfig, rng: Random) -> Iterator[Case]:
+        for case in cases(config, rng):
+            (first, _), *_ = case.expected["i"]
+            yield replace(case, levels={"used": [(0, 0), (first + 1 + late, 1)]})
+
+    problems = only(toy, simulator, replace(TOY, component=Used, cases=told))
+    assert len(problems) == bool(wrong)
+    assert all(f"used: {wrong}"[:9] in problem for problem in problems)
 
 
 def test_a_passage_that_is_not_there_is_stale() -> None:
