@@ -13,8 +13,8 @@ from typing import Final
 
 from hwsim.memory import layout as at
 from hwsim.memory.compiled import inline
+from hwsim.memory.hashing import remainder
 from hwsim.memory.layout import State
-from hwsim.memory.mapping import fold
 from hwsim.memory.queues import depend, new_fetch, push_span
 
 __all__ = ["forget_all", "read_row", "write_back_all", "write_row"]
@@ -101,7 +101,7 @@ def forget_all(state: State) -> None:
 def _set_of(state: State, number: int) -> int:
     """The set of line ``number``."""
     if state.par[at.P_SET_HASHED]:
-        return fold(number, state.par[at.P_SET_BITS])
+        return remainder(state.sets, number)
     return number & (state.line.shape[0] - 1)
 
 

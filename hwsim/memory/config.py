@@ -250,7 +250,8 @@ class CacheConfig(Config):
     capacity : bytes of data.
     line, sector : bytes of a line, which has a tag, and of a sector, which is fetched by itself.
     ways : lines of a set.
-    hashed : XOR the set with all address bits above it, so that strides of a power of two spread.
+    hashed : the set is the line's number modulo a polynomial over GF(2), so that strides of a power
+        of two spread; if not, modulo the number of sets.
     hit_latency : from a request to its data.
     """
 

@@ -17,6 +17,7 @@ from hwsim.memory.cache import forget_all, read_row, write_back_all, write_row
 from hwsim.memory.channel import run_channel
 from hwsim.memory.compiled import Ints, entry, inline
 from hwsim.memory.config import DramConfig, MemoryConfig
+from hwsim.memory.hashing import remainder_table
 from hwsim.memory.layout import State
 from hwsim.memory.mapping import field_table
 from hwsim.memory.queues import depend, finish_request, new_fetch, push_span, retire
@@ -333,7 +334,6 @@ def _parameters(cfg: MemoryConfig) -> Ints:
             at.P_LINE: cfg.cache.line,
             at.P_SECTOR: cfg.cache.sector,
             at.P_SET_HASHED: cfg.cache.hashed,
-            at.P_SET_BITS: cfg.cache.sets.bit_length() - 1,
         }
     par = np.zeros(at.PARAMETERS, np.int64)
     par[list(values)] = list(values.values())
@@ -368,6 +368,7 @@ def _new_state(cfg: MemoryConfig, par: Ints) -> State:
         decision=_zeros(decided, at.DECISION_COLUMNS),
         line=_zeros(sets, ways, at.LINE_COLUMNS),
         filling=_zeros(sets, ways, sectors),
+        sets=remainder_table(sets.bit_length() - 1),
     )
     for name, column in POOLS.items():
         _chain(getattr(state, name), column)

@@ -259,3 +259,4 @@ class State(NamedTuple):
     decision: Ints
     line: Ints
     filling: Ints
+    sets: Ints
