@@ -267,7 +267,7 @@ BLOCK = Block(
     ),
     sweep=({}, {"lanes": "2", "epsilon": "1e-6"}, {"lanes": "8", "epsilon": "0.01"}),
     mutants=(
-        _mutant("one cycle late", _TOP, "~self.gather, reset=True)[end]", "~self.gather)[end + 1]"),
+        _mutant("one cycle late", _TOP, "self.emits[end]", "self.emits[end + 1]"),
         _mutant("stall ignored", _TOP, "moves.eq(self.o.ready | ~self.o.valid)", "moves.eq(1)"),
         _mutant("results outlive a reset", _TOP, "~self.gather, reset=True)", "~self.gather)"),
         _mutant(

@@ -32,6 +32,7 @@ from rtl.benches.stimulus import STALLS, gaps, pack, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer
 from rtl.blocks.flightllm_vpu import VPU, instruction_layout, row_layouts
 from rtl.primitives.dsp48e2 import MODEL
+from rtl.proofs.flightllm_vpu import CONTROL
 
 __all__ = ["BLOCK"]
 
@@ -513,8 +514,8 @@ BLOCK = Block(
         Mutant(
             "one cycle late",
             _SOURCE,
-            "self._to_sums = chain_depth(geometry) + 1",
-            "self._to_sums = chain_depth(geometry) + 2",
+            "chain_depth(geometry) + 2",
+            "chain_depth(geometry) + 3",
         ),
         Mutant("stall ignored", _SOURCE, "moves.eq(~sums.complete | drain.takes)", "moves.eq(1)"),
         Mutant(
@@ -532,8 +533,8 @@ BLOCK = Block(
         Mutant(
             "output FIFO a column short",
             _SOURCE,
-            "depth=self.geometry.output_columns)",
-            "depth=self.geometry.output_columns - 1)",
+            "depth=geometry.output_columns)",
+            "depth=geometry.output_columns - 1)",
         ),
         Mutant("sums never begun anew", _SOURCE, "running & begins", "0"),
         Mutant("an empty instruction adds", _SOURCE, "running & ~empty", "running"),
@@ -575,5 +576,6 @@ BLOCK = Block(
             "self.steps.beat == (beat ^ 1)",
         ),
     ),
+    proofs=(CONTROL,),
     models=(MODEL,),
 )

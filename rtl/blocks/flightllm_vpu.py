@@ -100,7 +100,14 @@ class VPU(wiring.Component):
         Rows to write; always ready.
     results : Out[stream of column_layout]
         The columns of each result, the first one first.
+
+    Elaborated, it also has what proofs speak of: ``sequencer``, ``drain``, and ``completes``, a bit
+    that goes along with each beat: the last one of a result.
     """
+
+    sequencer: _Sequencer
+    drain: _Drain
+    completes: list[Value]
 
     def __init__(self, geometry: VPUGeometry) -> None:
         self.geometry = geometry
@@ -120,13 +127,23 @@ class VPU(wiring.Component):
         """All stages up to the accumulators share one enable."""
         m = Module()
         geometry, moves = self.geometry, Signal()
-        m.submodules.sequencer = sequencer = EnableInserter(moves)(_Sequencer(geometry))
+        self.sequencer = sequencer = _Sequencer(geometry)
+        m.submodules.sequencer = EnableInserter(moves)(sequencer)
         m.submodules.path = path = EnableInserter(moves)(ChainPath(geometry, moves))
-        m.submodules.accumulators = sums = EnableInserter(moves)(_Accumulators(geometry))
-        m.submodules.drain = drain = _Drain(geometry)
+        sums = _Accumulators(geometry)
+        m.submodules.accumulators = EnableInserter(moves)(sums)
+        m.submodules.drain = self.drain = drain = _Drain(geometry)
         wiring.connect(m, wiring.flipped(self.instructions), sequencer.instructions)
         wiring.connect(m, drain.results, wiring.flipped(self.results))
-        m.submodules.alongside = steps = EnableInserter(moves)(_Steps(geometry))
+        steps = _Steps(geometry)
+        m.submodules.alongside = EnableInserter(moves)(steps)
+        self.completes = [
+            sequencer.steps.completes,
+            steps.at_rows.completes,
+            *steps.later["completes"],
+            sums.completes,
+            sums.complete,
+        ]
         rows = self._buffers(m, sequencer, moves)
         operands = Signal(beat_layout(geometry), reset_less=True)
         with m.If(moves):
@@ -180,6 +197,8 @@ class _Sequencer(wiring.Component):
         self.geometry = geometry
         layouts = row_layouts(geometry)
         addresses = {name: ceil_log2(depth) for name, (_, depth) in layouts.items()}
+        self.running, self.begins = Signal(), Signal()
+        self.now = Signal(instruction_layout(geometry), init={"output": 1})
         super().__init__(
             {
                 "moves": In(1),
@@ -191,12 +210,13 @@ class _Sequencer(wiring.Component):
                 "steps": Out(_steps_layout(geometry)),
             }
         )
+        self.position, self.beat = Signal.like(self.entry.k), Signal.like(self.steps.beat)
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        running, begins, takes, block_ends = Signal(), Signal(), Signal(), Signal()
-        now = Signal(instruction_layout(self.geometry), init={"output": 1})
-        position, beat = Signal.like(self.entry.k), Signal.like(self.steps.beat)
+        running, begins, now = self.running, self.begins, self.now
+        position, beat = self.position, self.beat
+        takes, block_ends = Signal(), Signal()
         block = Signal(self.entry.shape())
         empty = now.blocks == 0
         m.d.comb += [
@@ -253,18 +273,22 @@ class _Steps(wiring.Component):
     """Carries a beat's steps beside its operands: to where its rows are read, and to its sums."""
 
     def __init__(self, geometry: VPUGeometry) -> None:
-        self._to_sums = chain_depth(geometry) + 1
-        steps = _steps_layout(geometry)
+        steps, stages = _steps_layout(geometry), range(1, chain_depth(geometry) + 2)
         super().__init__({"at_request": In(steps), "at_rows": Out(steps), "at_sums": Out(steps)})
+        self.later = {
+            name: [
+                Signal(field.shape, name=f"{name}_{stage}", reset_less=name not in FLAGS)
+                for stage in stages
+            ]
+            for name, field in steps
+        }
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         m.d.sync += self.at_rows.eq(self.at_request)
-        for name, field in self.at_rows.shape():
-            resets = name in FLAGS
+        for name, stages in self.later.items():
             here = self.at_rows[name]
-            for stage in range(1, self._to_sums + 1):
-                later = Signal(field.shape, name=f"{name}_{stage}", reset_less=not resets)
+            for later in stages:
                 m.d.sync += later.eq(here)
                 here = later
             m.d.comb += self.at_sums[name].eq(here)
@@ -284,10 +308,11 @@ class _Accumulators(wiring.Component):
                 "totals": Out(data.ArrayLayout(column_layout(), geometry.columns)),
             }
         )
+        self.completes = Signal()
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        begins, completes = Signal(), Signal()
+        begins, completes = Signal(), self.completes
         totals = Signal(self.totals.shape(), reset_less=True)
         m.d.comb += self.totals.eq(totals)
         m.d.sync += [
@@ -334,13 +359,14 @@ class _Drain(wiring.Component):
                 "results": Out(stream.Signature(column_layout())),
             }
         )
+        self.left = Signal(range(geometry.columns + 1))
+        self.fifo = SyncFIFO(width=column_layout().size, depth=geometry.output_columns)
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         held = Signal(self.columns.shape(), reset_less=True)
-        left, drains = Signal(range(self.geometry.columns + 1)), Signal()
-        width = column_layout().size
-        m.submodules.fifo = fifo = SyncFIFO(width=width, depth=self.geometry.output_columns)
+        left, drains, width = self.left, Signal(), column_layout().size
+        m.submodules.fifo = fifo = self.fifo
         m.d.comb += [
             drains.eq((left != 0) & fifo.w_rdy),
             self.takes.eq((left == 0) | ((left == 1) & fifo.w_rdy)),

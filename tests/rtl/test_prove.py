@@ -20,6 +20,7 @@ from hwsim.errors import MissingToolError
 from rtl.block import Block, Proof
 from rtl.flow.label import label
 from rtl.flow.prove import ProofError, ProofReport, prove
+from rtl.parameters import config_of
 from rtl.registry import block
 
 
@@ -319,3 +320,57 @@ def test_a_fault_in_the_control_of_the_sfu_fails_its_proof(
 ) -> None:
     monkeypatch.setattr("rtl.proofs.flightllm_sfu.SFU", _broken(SFU, old, new).SFU)
     assert failed in _failed("flightllm.sfu", lanes=2)
+
+
+VPU = "rtl.blocks.flightllm_vpu"
+SMALL_VPU = {
+    "chain_length": "8",
+    "densities": "[{n=2, m=8}, {n=8, m=8}]",
+    "columns": "4",
+    "weight_rows": "16",
+    "index_rows": "16",
+    "activation_blocks": "16",
+    "table_entries": "8",
+    "output_columns": "3",
+}
+
+
+@rtl
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, SMALL_VPU], ids=["published", "small"])
+def test_the_control_of_the_vpu_is_proven(settings: dict[str, str]) -> None:
+    vpu = block("flightllm.vpu")
+    (report,) = prove(vpu, config_of(vpu, settings))
+    assert report.passed, report.problem
+    assert report.induction
+    assert len(report.covers) == 5
+
+
+@rtl
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("old", "new", "failed"),
+    [
+        (
+            "takes.eq(~running | empty | (block_ends & (now.blocks == 1)))",
+            "takes.eq(~running | empty | block_ends)",
+            "an instruction is taken with the last beat, or when there is none",
+        ),
+        ("[beat.eq(0), now.blocks", "[now.blocks", "the beat of the block"),
+        ("now.table.eq(now.table + 1)", "now.table.eq(now.table + 2)", "the next entry"),
+        (
+            "now.weights.eq(now.weights + 1)",
+            "now.weights.eq(now.weights + 2)",
+            "the row of weights",
+        ),
+        ("drains.eq((left != 0) & fifo.w_rdy)", "drains.eq(left != 0)", "the FIFO has room"),
+        ("(left == 0) | ((left == 1) & fifo.w_rdy)", "1", "columns owed are held"),
+        ("moves.eq(~sums.complete | drain.takes)", "moves.eq(1)", "an instruction is taken"),
+    ],
+)
+def test_a_fault_in_the_control_of_the_vpu_fails_its_proof(
+    old: str, new: str, failed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtl.proofs.flightllm_vpu.VPU", _broken(VPU, old, new).VPU)
+    settings = config_of(block("flightllm.vpu"), SMALL_VPU).model_dump()
+    assert any(each.startswith(failed) for each in _failed("flightllm.vpu", **settings))
