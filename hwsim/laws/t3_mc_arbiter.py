@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Annotated, NamedTuple
 
 from pydantic import Field
@@ -146,10 +147,17 @@ class Transfers:
         return [d.choice for d in self.decisions if d.choice != NOBODY]
 
 
-def transfers(geometry: ArbiterGeometry, traffic: Traffic, ready: Ready, cycles: int) -> Transfers:
-    """What happens in the first ``cycles`` cycles."""
+def transfers(
+    geometry: ArbiterGeometry, traffic: Traffic, ready: Ready, cycles: int | None = None
+) -> Transfers:
+    """What happens in the first ``cycles`` cycles, or up to the last transfer.
+
+    The last settings and the last report must then let everybody through.
+    """
     arbiter = _Stepped(geometry, traffic)
-    for cycle in range(cycles):
+    for cycle in count() if cycles is None else range(cycles):
+        if cycles is None and arbiter.done:
+            break
         arbiter.step(cycle, ready(cycle))
     return arbiter.seen
 
@@ -169,6 +177,17 @@ class _Stepped:
         self._report = Report(entries=0)
         self._held = self._waited = 0
         self._last = NOBODY
+
+    @property
+    def done(self) -> bool:
+        """Whether everything that was offered has come through."""
+        moved, traffic = self.seen, self._traffic
+        return not self._held and (
+            len(moved.compute) == len(traffic.compute_gaps)
+            and len(moved.communication) == len(traffic.communication_gaps)
+            and len(moved.settings) == len(traffic.settings_gaps)
+            and len(moved.occupancy) == len(traffic.report_gaps)
+        )
 
     def step(self, cycle: int, ready: bool) -> None:
         """What is reported, chosen, taken and set in ``cycle``."""

@@ -216,3 +216,11 @@ def test_what_cannot_be_built_is_refused(values: dict[str, Any], message: str) -
     with pytest.raises(ConfigError) as refused:
         ArbiterGeometry(**values)
     assert str(refused.value) == f"ArbiterGeometry: {message}"
+
+
+def test_without_a_number_of_cycles_all_comes_through() -> None:
+    few = traffic(TURNS, compute=[0] * 3, communication=[0, 7])
+    seen = transfers(GEOMETRY, few, always)
+    assert (seen.compute, seen.communication) == ([1, 3, 4], [2, 10])
+    assert seen.queue == [2, 3, 4, 5, 11]
+    assert len(seen.decisions) == 12
