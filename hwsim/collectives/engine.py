@@ -94,7 +94,7 @@ class CollectiveEngine(Component[CollectiveConfig]):
 
     Stats
     -----
-    read, written (B) : by device; what it read, and what was written to it.
+    read (B), written (B) : by device; what it read, and what was written to it.
     stage : busy during collectives.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from hwsim.sim.channel import In, Out
@@ -54,6 +54,10 @@ class Component(Generic[C]):
         """Take on a :meth:`memory` recorded before. A component that has one must override both."""
         if memory != ():
             raise NotImplementedError(f"{type(self).__name__} remembers but can't recall")
+
+    def waiting(self) -> Sequence[str]:
+        """Who waits inside it, in words, for the report of a deadlock."""
+        return ()
 
     def ports(self) -> Mapping[str, In[Any] | Out[Any]]:
         """The ports by attribute name; of a collection of ports, each as ``name[key]``."""

@@ -200,6 +200,7 @@ class Kernel:
 
     def _deadlock_report(self) -> str:
         waits = [line for channel in self.channels for line in channel.waiting()]
+        waits += [line for component in self.components for line in component.waiting()]
         at = f"deadlock at {self.now} fs: nothing is left to happen, and the work is not done"
         return "\n".join([at, *(f"  {line}" for line in waits)])
 
