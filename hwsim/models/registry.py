@@ -53,7 +53,7 @@ class SystemEntry:
         return found
 
 
-BUILT_IN = ("hwsim.models.flightllm:SYSTEM",)
+BUILT_IN = ("hwsim.models.flightllm:SYSTEM", "hwsim.models.t3:SYSTEM")
 
 
 def load(reference: str) -> Any:
