@@ -18,6 +18,7 @@ from hwsim.workloads import load_workload, write_trace
 
 SMALL_LLM = str(Path(__file__).with_name("small_llm.json"))
 SMALL_TRACE = "a trace of it"
+SMALL_LAYER = str(Path(__file__).with_name("small_layer.toml"))
 
 # For each kind of workload, some that are quick on any machine of any system; the first of a kind
 # runs on every machine, the others on the first one.
@@ -28,6 +29,11 @@ SCENARIOS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "batch": (SMALL_LLM, "workload.phase=decode_step", "workload.batch=3"),
     },
     "trace": {"trace": (SMALL_TRACE,)},
+    "tensor_parallel": {
+        "fused": (SMALL_LAYER,),
+        "iteration": (SMALL_LAYER, "workload.scope=iteration", "workload.phase=prompt"),
+    },
+    "collective": {"ring": ("collective", "workload.message_bytes=1 MiB")},
 }
 
 
@@ -47,11 +53,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Observed:
-    """A simulation seen from inside: its kernel, and what its channels held at the start."""
+    """A simulation seen from inside: its busiest kernel, and what its channels held at the start.
+
+    Most systems have one kernel; ``kernels`` is how many were run, each from rest.
+    """
 
     outcome: Outcome
     kernel: Kernel
     at_start: Mapping[str, Any]
+    kernels: int
 
 
 Observe = Callable[..., Observed]
@@ -119,5 +129,5 @@ def _observe(case: Case, options: SimOptions) -> Observed:
         patch.setattr(Kernel, "run", run)
         workload, *overrides = case.words
         outcome = simulate(case.machine, workload, overrides, options).outcome
-    [(kernel, at_start)] = kernels
-    return Observed(outcome, kernel, at_start)
+    kernel, at_start = max(kernels, key=lambda each: each[0].events)
+    return Observed(outcome, kernel, at_start, len(kernels))

@@ -15,6 +15,9 @@ from hwsim.outcome import Outcome
 
 Observe = Callable[..., Any]
 
+ONCE = {"ring"}
+"""Scenarios in which nothing happens twice."""
+
 
 def facts(outcome: Outcome) -> dict[str, Any]:
     """All of an outcome but what it cost and how it is drawn."""
@@ -48,13 +51,15 @@ def test_every_kind_of_workload_a_system_takes_has_a_quick_scenario(
 def test_replay_changes_no_result(case: Any, observe: Observe) -> None:
     simulated, replayed = observe(case, replay=False), observe(case, replay=True)
 
-    assert replayed.kernel.now == simulated.kernel.now
     assert_equal(replayed.outcome, simulated.outcome)
 
 
 def test_replay_leaves_the_machine_as_simulation_does(case: Any, observe: Observe) -> None:
-    simulated, replayed = observe(case, replay=False).kernel, observe(case, replay=True).kernel
-
+    observed = observe(case, replay=False), observe(case, replay=True)
+    if any(each.kernels > 1 for each in observed):
+        pytest.skip("each of its kernels starts from rest, so that none is left as it was")
+    simulated, replayed = (each.kernel for each in observed)
+    assert replayed.now == simulated.now
     for one, other in zip(replayed.components, simulated.components, strict=True):
         stages = {name: stage.times() for name, stage in other.stages().items()}
         assert {name: stage.times() for name, stage in one.stages().items()} == stages, one.name
@@ -64,7 +69,11 @@ def test_replay_leaves_the_machine_as_simulation_does(case: Any, observe: Observ
 
 
 def test_replay_is_worth_it(case: Any, observe: Observe) -> None:
-    assert observe(case, replay=True).kernel.events < observe(case, replay=False).kernel.events
+    replayed, simulated = (observe(case, replay=replay).outcome.events for replay in (True, False))
+    if case.scenario in ONCE:
+        assert replayed == simulated
+    else:
+        assert replayed < simulated
 
 
 @pytest.mark.parametrize(("replay", "seed"), [(True, 1), (True, 2), (True, 3), (False, 4)])
