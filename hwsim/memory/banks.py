@@ -27,7 +27,7 @@ __all__ = [
 @inline
 def column_ready(par: Ints, channel: Ints, group: Ints, bank: Ints, b: int, way: int) -> int:
     """The first cycle for a column command of direction ``way`` to the open row of bank ``b``."""
-    of_group = group[b // par[at.P_BANKS_PER_GROUP], at.G_READY + way]
+    of_group = group[b >> par[at.P_GROUP_SHIFT], at.G_READY + way]
     return max(channel[at.C_READY + way], of_group, bank[b, at.B_COLUMN])
 
 
@@ -36,7 +36,7 @@ def activate_ready(
     par: Ints, channel: Ints, group: Ints, bank: Ints, activates: Ints, b: int
 ) -> int:
     """The first cycle for an activate of bank ``b``, which is closed."""
-    of_group = group[b // par[at.P_BANKS_PER_GROUP], at.G_ACTIVATE]
+    of_group = group[b >> par[at.P_GROUP_SHIFT], at.G_ACTIVATE]
     fifth = activates[channel[at.C_FAW]] + par[at.P_FAW]
     return max(channel[at.C_ACTIVATE], of_group, fifth, bank[b, at.B_ACTIVATE])
 
@@ -50,7 +50,7 @@ def precharge_ready(bank: Ints, b: int) -> int:
 @inline
 def issue_read(par: Ints, channel: Ints, group: Ints, bank: Ints, b: int, cycle: int) -> None:
     """A read from bank ``b``."""
-    g = b // par[at.P_BANKS_PER_GROUP]
+    g = b >> par[at.P_GROUP_SHIFT]
     _after_column(channel, at.READS, cycle + par[at.P_CCD_S])
     _after_column(channel, at.WRITES, cycle + par[at.P_RTW])
     _after_column_in_group(group, g, at.READS, cycle + par[at.P_CCD_L])
@@ -63,7 +63,7 @@ def issue_write(
     par: Ints, channel: Ints, group: Ints, bank: Ints, b: int, cycle: int, ccd_l: int
 ) -> None:
     """A write to bank ``b``, or an update, which has a longer ``ccd_l``."""
-    g = b // par[at.P_BANKS_PER_GROUP]
+    g = b >> par[at.P_GROUP_SHIFT]
     data_end = cycle + par[at.P_CWL] + par[at.P_BL]
     _after_column(channel, at.WRITES, cycle + par[at.P_CCD_S])
     _after_column(channel, at.READS, max(cycle + par[at.P_CCD_S], data_end + par[at.P_WTR_S]))
@@ -103,7 +103,7 @@ def issue_activate(
     activates[oldest] = cycle
     channel[at.C_FAW] = (oldest + 1) % 4
     channel[at.C_ACTIVATE] = cycle + par[at.P_RRD_S]
-    group[b // par[at.P_BANKS_PER_GROUP], at.G_ACTIVATE] = cycle + par[at.P_RRD_L]
+    group[b >> par[at.P_GROUP_SHIFT], at.G_ACTIVATE] = cycle + par[at.P_RRD_L]
     bank[b, at.B_ROW] = row
     bank[b, at.B_COLUMN] = cycle + par[at.P_RCD]
     bank[b, at.B_PRECHARGE] = cycle + par[at.P_RAS]

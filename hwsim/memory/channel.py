@@ -29,7 +29,7 @@ from hwsim.memory.banks import (
 )
 from hwsim.memory.compiled import Ints, inline
 from hwsim.memory.layout import State
-from hwsim.memory.queues import finish_burst
+from hwsim.memory.queues import finish_bursts, show_first
 
 __all__ = ["run_channel"]
 
@@ -43,7 +43,7 @@ def run_channel(state: State, c: int, end: int, threshold: int) -> None:
     cycle = channel[at.C_NOW]
     while cycle < end:
         if channel[at.C_QUEUED] + channel[at.C_QUEUED + 1] == 0:
-            cycle = max(cycle, _next_arrival(state, c))
+            cycle = max(cycle, min(channel[at.C_ARRIVAL], channel[at.C_ARRIVAL + 1]))
             if cycle >= end:
                 break
         following = min(_step(state, c, cycle, threshold), end)
@@ -51,16 +51,6 @@ def run_channel(state: State, c: int, end: int, threshold: int) -> None:
         cycle = following
     _refresh_until(state, c, end - 1)
     channel[at.C_NOW] = end
-
-
-@inline
-def _next_arrival(state: State, c: int) -> int:
-    arrival = at.NEVER
-    for stream in range(at.STREAMS):
-        s = state.fifo[c, stream, at.FIRST]
-        if s != at.NONE:
-            arrival = min(arrival, state.segment[s, at.S_ARRIVAL])
-    return arrival
 
 
 @inline
@@ -144,25 +134,17 @@ def _give_column(state: State, c: int, cycle: int) -> tuple[bool, int]:
     """Read or write the oldest burst that can be."""
     par, channel, group, bank = state.par, state.channel[c], state.group[c], state.bank[c]
     way = channel[at.C_DIRECTION]
-    listed, entry = state.listed[c, 2 * way + at.HITS], state.entry[c]
-    count = channel[at.C_LISTED + 2 * way + at.HITS]
-    chosen, oldest, soonest = at.NONE, at.NEVER, at.NEVER
-    if count == 0:
-        return False, soonest
-    if channel[at.C_READY + way] > cycle:
-        return False, channel[at.C_READY + way]
+    listed, count = state.listed[c, 2 * way + at.HITS], channel[at.C_LISTED + 2 * way + at.HITS]
+    if count == 0 or channel[at.C_READY + way] > cycle:
+        return False, channel[at.C_READY + way] if count else at.NEVER
+    soonest = at.NEVER
     for i in range(count):
-        b = listed[i]
-        ready = column_ready(par, channel, group, bank, b, way)
-        age = entry[bank[b, at.B_HIT + way], at.E_AGE]
-        if ready > cycle:
-            soonest = min(soonest, ready)
-        elif age < oldest:
-            chosen, oldest = b, age
-    if chosen == at.NONE:
-        return False, soonest
-    _column(state, c, chosen, way, cycle)
-    return True, cycle + 1
+        ready = column_ready(par, channel, group, bank, listed[i], way)
+        if ready <= cycle:
+            _column(state, c, listed[i], way, cycle)
+            return True, cycle + 1
+        soonest = min(soonest, ready)
+    return False, soonest
 
 
 @inline
@@ -181,10 +163,12 @@ def _column(state: State, c: int, b: int, way: int, cycle: int) -> None:
         end = cycle + par[at.P_CWL]
     _log(state, c, cycle, command, b, bank[b, at.B_ROW])
     _count_moved(state, channel, kind, cycle)
-    finish_burst(state, state.entry[c, e, at.E_FETCH], end + par[at.P_BL] + par[at.P_RETURN])
     channel[at.C_QUEUED + way] -= 1
     state.entry[c, e, at.E_BURSTS] -= 1
     if state.entry[c, e, at.E_BURSTS] == 0:
+        bursts = state.entry[c, e, at.E_TOTAL]
+        end += par[at.P_BL] + par[at.P_RETURN]
+        finish_bursts(state, state.entry[c, e, at.E_FETCH], bursts, end)
         _leave(state, c, b, way, e)
 
 
@@ -193,33 +177,59 @@ def _column(state: State, c: int, b: int, way: int, cycle: int) -> None:
 
 @inline
 def _give_row(state: State, c: int, cycle: int) -> tuple[bool, int]:
-    """Open or close a bank for the oldest burst that needs it and can have it."""
-    par, channel, group, bank = state.par, state.channel[c], state.group[c], state.bank[c]
+    """Open or close a bank for the oldest burst that needs it and can have it.
+
+    Bursts of the direction that the bus will turn to next come after those of its present one.
+    """
+    par, channel = state.par, state.channel[c]
     if channel[at.C_ROW_NEXT] > cycle:
         return False, channel[at.C_ROW_NEXT]
     way = channel[at.C_DIRECTION]
-    listed, entry = state.listed[c, 2 * way + at.MISSES], state.entry[c]
-    chosen, oldest, soonest = at.NONE, at.NEVER, at.NEVER
-    for i in range(channel[at.C_LISTED + 2 * way + at.MISSES]):
+    given, soonest = _give_row_of(state, c, way, way, cycle)
+    if not given and _prepares(par, channel):
+        given, prepare = _give_row_of(state, c, 1 - way, way, cycle)
+        soonest = min(soonest, prepare)
+    channel[at.C_ROW_NEXT] = 0 if given else soonest
+    return given, soonest
+
+
+@inline
+def _prepares(par: Ints, channel: Ints) -> bool:
+    """Whether rows are opened for the other direction too, since the bus will turn soon."""
+    writes = channel[at.C_QUEUED + at.WRITES]
+    return channel[at.C_DIRECTION] == at.WRITES or writes >= par[at.P_PREPARE]
+
+
+@inline
+def _give_row_of(state: State, c: int, way: int, serving: int, cycle: int) -> tuple[bool, int]:
+    """Open or close a bank for direction ``way``, of those that don't serve ``serving``."""
+    bank, which = state.bank[c], 2 * way + at.MISSES
+    listed = state.listed[c, which]
+    soonest = at.NEVER
+    for i in range(state.channel[c, at.C_LISTED + which]):
         b = listed[i]
+        if way != serving and bank[b, at.B_HEAD + serving] != at.NONE:
+            continue
         if bank[b, at.B_ROW] == at.NONE:
-            ready = activate_ready(par, channel, group, bank, state.activates[c], b)
+            ready = activate_ready(
+                state.par, state.channel[c], state.group[c], bank, state.activates[c], b
+            )
         else:
             ready = precharge_ready(bank, b)
-        age = entry[bank[b, at.B_HEAD + way], at.E_AGE]
-        if ready > cycle:
-            soonest = min(soonest, ready)
-        elif age < oldest:
-            chosen, oldest = b, age
-    if chosen == at.NONE:
-        channel[at.C_ROW_NEXT] = soonest
-        return False, soonest
-    channel[at.C_ROW_NEXT] = 0
-    if bank[chosen, at.B_ROW] == at.NONE:
-        _open(state, c, chosen, entry[bank[chosen, at.B_HEAD + way], at.E_ROW], cycle)
+        if ready <= cycle:
+            _give_row_to(state, c, b, way, cycle)
+            return True, cycle + 1
+        soonest = min(soonest, ready)
+    return False, soonest
+
+
+@inline
+def _give_row_to(state: State, c: int, b: int, way: int, cycle: int) -> None:
+    """Open bank ``b`` for its oldest entry of direction ``way``, or close it first."""
+    if state.bank[c, b, at.B_ROW] == at.NONE:
+        _open(state, c, b, state.entry[c, state.bank[c, b, at.B_HEAD + way], at.E_ROW], cycle)
     else:
-        _close(state, c, chosen, cycle)
-    return True, cycle + 1
+        _close(state, c, b, cycle)
 
 
 @inline
@@ -232,7 +242,7 @@ def _open(state: State, c: int, b: int, row: int, cycle: int) -> None:
         bank[b, at.B_HIT + way] = hit
         if hit != at.NONE:
             _unlist(state, c, b, 2 * way + at.MISSES)
-            _list(state, c, b, 2 * way + at.HITS)
+            _list(state, c, b, 2 * way + at.HITS, hit)
     _log(state, c, cycle, at.ACTIVATE, b, row)
     state.pool[at.ACTIVATES] += 1
 
@@ -246,7 +256,7 @@ def _close(state: State, c: int, b: int, cycle: int) -> None:
         if bank[b, at.B_HIT + way] != at.NONE:
             bank[b, at.B_HIT + way] = at.NONE
             _unlist(state, c, b, 2 * way + at.HITS)
-            _list(state, c, b, 2 * way + at.MISSES)
+            _list(state, c, b, 2 * way + at.MISSES, bank[b, at.B_HEAD + way])
     state.pool[at.PRECHARGES] += 1
 
 
@@ -277,12 +287,13 @@ def _join(state: State, c: int, b: int, way: int, s: int) -> None:
         and entry[tail, at.E_ROW] == segment[at.S_ROW]
     ):
         entry[tail, at.E_BURSTS] += 1
+        entry[tail, at.E_TOTAL] += 1
         return
     e = channel[at.C_FREE]
     channel[at.C_FREE] = entry[e, at.E_NEXT]
     entry[e, at.E_ROW] = segment[at.S_ROW]
     entry[e, at.E_FETCH] = segment[at.S_FETCH]
-    entry[e, at.E_BURSTS] = 1
+    entry[e, at.E_BURSTS] = entry[e, at.E_TOTAL] = 1
     entry[e, at.E_CLASS] = segment[at.S_CLASS]
     entry[e, at.E_AGE] = channel[at.C_AGE]
     channel[at.C_AGE] += 1
@@ -306,9 +317,9 @@ def _list_newcomer(state: State, c: int, b: int, way: int, e: int, alone: bool) 
         bank[b, at.B_HIT + way] = e
         if not alone:
             _unlist(state, c, b, 2 * way + at.MISSES)
-        _list(state, c, b, 2 * way + at.HITS)
+        _list(state, c, b, 2 * way + at.HITS, e)
     elif alone:
-        _list(state, c, b, 2 * way + at.MISSES)
+        _list(state, c, b, 2 * way + at.MISSES, e)
 
 
 @inline
@@ -328,31 +339,41 @@ def _leave(state: State, c: int, b: int, way: int, e: int) -> None:
     channel[at.C_FREE] = e
     hit = _next_in_row(entry, following, bank[b, at.B_ROW])
     bank[b, at.B_HIT + way] = hit
-    if hit == at.NONE:
-        _unlist(state, c, b, 2 * way + at.HITS)
-        if bank[b, at.B_HEAD + way] != at.NONE:
-            _list(state, c, b, 2 * way + at.MISSES)
+    _unlist(state, c, b, 2 * way + at.HITS)
+    if hit != at.NONE:
+        _list(state, c, b, 2 * way + at.HITS, hit)
+    elif bank[b, at.B_HEAD + way] != at.NONE:
+        _list(state, c, b, 2 * way + at.MISSES, bank[b, at.B_HEAD + way])
+    else:
+        channel[at.C_ROW_NEXT] = 0
 
 
 @inline
-def _list(state: State, c: int, b: int, which: int) -> None:
-    channel = state.channel[c]
-    n = channel[at.C_LISTED + which]
-    state.listed[c, which, n] = b
-    state.bank[c, b, at.B_LISTED + which] = n
-    channel[at.C_LISTED + which] = n + 1
+def _list(state: State, c: int, b: int, which: int, e: int) -> None:
+    """Put bank ``b`` into a list, after the banks that are listed for entries older than ``e``."""
+    channel, listed, bank = state.channel[c], state.listed[c, which], state.bank[c]
+    age = state.entry[c, e, at.E_AGE]
+    place = channel[at.C_LISTED + which]
+    channel[at.C_LISTED + which] = place + 1
+    while place > 0 and bank[listed[place - 1], at.B_AGE + which] > age:
+        listed[place] = listed[place - 1]
+        place -= 1
+    listed[place] = b
+    bank[b, at.B_AGE + which] = age
     if which % 2 == at.MISSES:
         channel[at.C_ROW_NEXT] = 0
 
 
 @inline
 def _unlist(state: State, c: int, b: int, which: int) -> None:
-    channel, listed, bank = state.channel[c], state.listed[c, which], state.bank[c]
-    n = channel[at.C_LISTED + which] - 1
-    channel[at.C_LISTED + which] = n
-    place, moved = bank[b, at.B_LISTED + which], listed[n]
-    listed[place] = moved
-    bank[moved, at.B_LISTED + which] = place
+    """Take bank ``b`` out of a list."""
+    channel, listed = state.channel[c], state.listed[c, which]
+    place = 0
+    while listed[place] != b:
+        place += 1
+    channel[at.C_LISTED + which] -= 1
+    for i in range(place, channel[at.C_LISTED + which]):
+        listed[i] = listed[i + 1]
 
 
 # Admission
@@ -361,14 +382,12 @@ def _unlist(state: State, c: int, b: int, which: int) -> None:
 @inline
 def _admit(state: State, c: int, cycle: int, threshold: int) -> tuple[bool, int]:
     """Admit a burst of the stream that the arbiter chooses."""
-    par, channel, segment = state.par, state.channel[c], state.segment
-    computing, communicating = state.fifo[c, 0, at.FIRST], state.fifo[c, 1, at.FIRST]
-    if computing == at.NONE and communicating == at.NONE:
-        return False, at.NEVER
-    arrival = segment[computing, at.S_ARRIVAL] if computing != at.NONE else at.NEVER
-    other = segment[communicating, at.S_ARRIVAL] if communicating != at.NONE else at.NEVER
-    compute_waits = arrival <= cycle and _has_room(par, channel, segment, computing)
-    communication_waits = other <= cycle and _has_room(par, channel, segment, communicating)
+    par, channel = state.par, state.channel[c]
+    arrival, other = channel[at.C_ARRIVAL], channel[at.C_ARRIVAL + 1]
+    if min(arrival, other) > cycle:
+        return False, min(arrival, other)
+    compute_waits = arrival <= cycle and _has_room(par, channel, 0)
+    communication_waits = other <= cycle and _has_room(par, channel, 1)
     since = max(channel[at.C_HEAD_SINCE], other)
     held = channel[at.C_QUEUED + at.READS]
     if par[at.P_COUNTS_ALL]:
@@ -401,12 +420,12 @@ def _admit(state: State, c: int, cycle: int, threshold: int) -> tuple[bool, int]
 
 
 @inline
-def _has_room(par: Ints, channel: Ints, segment: Ints, s: int) -> bool:
-    """Whether the queue that the next burst of segment ``s`` joins has a place for it."""
+def _has_room(par: Ints, channel: Ints, stream: int) -> bool:
+    """Whether the queue that the first burst of ``stream`` joins has a place for it."""
     reads, writes = channel[at.C_QUEUED + at.READS], channel[at.C_QUEUED + at.WRITES]
     if par[at.P_WRITE_QUEUE] == 0:
         return reads + writes < par[at.P_QUEUE]
-    if segment[s, at.S_CLASS] % at.KINDS == at.READ:
+    if channel[at.C_WAY + stream] == at.READS:
         return reads < par[at.P_QUEUE]
     return writes < par[at.P_WRITE_QUEUE]
 
@@ -416,16 +435,20 @@ def _enter(state: State, c: int, stream: int, cycle: int) -> None:
     """The first burst of ``stream`` enters the queue."""
     channel, segment, fifo = state.channel[c], state.segment, state.fifo[c, stream]
     s = fifo[at.FIRST]
-    way = at.READS if segment[s, at.S_CLASS] % at.KINDS == at.READ else at.WRITES
+    way = channel[at.C_WAY + stream]
     if way == at.WRITES and channel[at.C_QUEUED + at.WRITES] == 0:
         channel[at.C_WRITES_SINCE] = cycle
     channel[at.C_QUEUED + way] += 1
+    if channel[at.C_QUEUED + at.WRITES] == state.par[at.P_PREPARE]:
+        channel[at.C_ROW_NEXT] = 0
     _join(state, c, segment[s, at.S_BANK], way, s)
     if stream == COMMUNICATION - COMPUTE:
         channel[at.C_HEAD_SINCE] = cycle + 1
     segment[s, at.S_BURSTS] -= 1
     if segment[s, at.S_BURSTS] == 0:
-        fifo[at.FIRST] = segment[s, at.S_NEXT]
+        first = segment[s, at.S_NEXT]
+        fifo[at.FIRST] = first
+        show_first(channel, segment, stream, first)
         segment[s, at.S_NEXT] = state.pool[at.FREE_SEGMENT]
         state.pool[at.FREE_SEGMENT] = s
         state.pool[at.SEGMENTS_TAKEN] -= 1
@@ -471,10 +494,8 @@ def _log(state: State, c: int, cycle: int, command: int, b: int, row: int) -> No
 
 @inline
 def _count_moved(state: State, channel: Ints, kind: int, cycle: int) -> None:
-    burst = state.par[at.P_BURST_BYTES]
-    state.pool[at.MOVED + kind] += burst
     _find_bin(state, channel, cycle)
-    state.bins[channel[at.C_BIN], kind] += burst
+    state.bins[channel[at.C_BIN], kind] += state.par[at.P_BURST_BYTES]
 
 
 @inline

@@ -131,6 +131,8 @@ class ControllerConfig(Config):
     write_drain_entries : writes that make the channel turn from reads to writes. It also does when
         no read waits, and when writes have waited for ``write_wait_cycles``; it then does as many
         as waited when it turned.
+    write_prepare_entries : writes from which on rows are opened for them ahead of the turn, in
+        banks that no read waits for. Rows for reads are always opened ahead.
     arbiter : who is admitted to the queue, one burst a cycle: the streams in turn, or computing
         first, and communication when computing doesn't ask and the queue holds less than
         ``threshold_entries``, or when it has waited for ``starvation_cycles``.
@@ -144,6 +146,7 @@ class ControllerConfig(Config):
     separate_write_queue: bool = True
     write_queue_entries: Entries = 64
     write_drain_entries: Entries = 32
+    write_prepare_entries: Entries = 24
     write_wait_cycles: PositiveInt = 2000
     arbiter: Literal["round_robin", "compute_first"] = "round_robin"
     threshold_entries: Entries | Literal["unlimited"] = "unlimited"

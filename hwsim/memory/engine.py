@@ -6,7 +6,7 @@ compiled entry point. It knows cycles only, no events.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -22,10 +22,7 @@ from hwsim.memory.layout import State
 from hwsim.memory.mapping import field_table
 from hwsim.memory.queues import depend, finish_request, new_fetch, push_span, retire
 
-__all__ = ["Engine", "Row"]
-
-Row = tuple[int, int, int, int, int, int, int, int, int]
-"""A request, in the columns of a batch."""
+__all__ = ["NO_REQUESTS", "Engine"]
 
 LONG_AGO: Final = -(2**40)
 TIMING: Final = {
@@ -51,6 +48,11 @@ TIMING: Final = {
 }
 POOLS: Final = {"segment": at.S_NEXT, "fetch": at.F_NEXT, "link": at.L_NEXT}
 """Arrays whose free rows are chained, by which column."""
+MOVED_COLUMNS: Final = [
+    stream * at.KINDS + kind
+    for stream in range(at.STREAMS)
+    for kind in (at.READ, at.WRITE, at.UPDATE)
+]
 LOGGED_AT_ONCE: Final = 4096
 """Cycles in one go when commands are logged, so that the log is long enough."""
 
@@ -60,13 +62,13 @@ def _do(state: State, row: Ints) -> None:
     """Look a request up in the cache as it asks, and queue what it needs of the DRAM."""
     request, stream = row[at.Q_REQUEST], row[at.Q_CLASS] // at.KINDS
     state.request[request, at.R_FETCHES] = 0
-    state.request[request, at.R_READY] = row[at.Q_TIME]
+    state.request[request, at.R_READY] = row[at.Q_CYCLE]
     if row[at.Q_DO] == at.CACHED_READ:
         _read(state, row, request, stream)
     elif row[at.Q_DO] == at.CACHED_WRITE:
-        _write(state, row, request, stream, 1)
+        _write(state, row, request, stream, True)
     elif row[at.Q_DO] == at.WRITE_THROUGH:
-        _write(state, row, request, stream, 0)
+        _write(state, row, request, stream, False)
         _bypass(state, row, request)
     elif row[at.Q_DO] == at.BYPASS:
         _bypass(state, row, request)
@@ -80,39 +82,38 @@ def _do(state: State, row: Ints) -> None:
 def _read(state: State, row: Ints, request: int, stream: int) -> None:
     state.request[request, at.R_READY] += state.par[at.P_HIT]
     f, victim = at.NONE, at.NONE
+    arrival = row[at.Q_CYCLE] + state.par[at.P_LATENCY]
     for i in range(row[at.Q_ROWS]):
         base = row[at.Q_BASE] + i * row[at.Q_STRIDE]
-        f, victim = read_row(
-            state, request, stream, row[at.Q_ARRIVAL], base, row[at.Q_ROW_BYTES], f, victim
-        )
+        f, victim = read_row(state, request, stream, arrival, base, row[at.Q_ROW_BYTES], f, victim)
     if f != at.NONE:
         depend(state, request, f)
 
 
 @inline
-def _write(state: State, row: Ints, request: int, stream: int, dirty: int) -> None:
+def _write(state: State, row: Ints, request: int, stream: int, dirty: bool) -> None:
     state.request[request, at.R_READY] += state.par[at.P_HIT]
     victim = at.NONE
+    arrival = row[at.Q_CYCLE] + state.par[at.P_LATENCY]
     for i in range(row[at.Q_ROWS]):
         base = row[at.Q_BASE] + i * row[at.Q_STRIDE]
-        victim = write_row(
-            state, stream, row[at.Q_ARRIVAL], base, row[at.Q_ROW_BYTES], dirty, victim
-        )
+        victim = write_row(state, stream, arrival, base, row[at.Q_ROW_BYTES], dirty, victim)
 
 
 @inline
 def _bypass(state: State, row: Ints, request: int) -> None:
     f = new_fetch(state)
+    arrival = row[at.Q_CYCLE] + state.par[at.P_LATENCY]
     for i in range(row[at.Q_ROWS]):
         base = row[at.Q_BASE] + i * row[at.Q_STRIDE]
-        push_span(state, f, row[at.Q_CLASS], row[at.Q_ARRIVAL], base, row[at.Q_ROW_BYTES])
+        push_span(state, f, row[at.Q_CLASS], arrival, base, row[at.Q_ROW_BYTES])
     depend(state, request, f)
 
 
 @inline
 def _flush(state: State, row: Ints, request: int, stream: int) -> None:
     """Write everything back; ``request`` ends when nothing asked before is left to do."""
-    write_back_all(state, stream, row[at.Q_ARRIVAL])
+    write_back_all(state, stream, row[at.Q_CYCLE] + state.par[at.P_LATENCY])
     if row[at.Q_DO] == at.INVALIDATE:
         forget_all(state)
     for f in range(state.fetch.shape[0]):
@@ -145,11 +146,11 @@ def advance(sources: int) -> Advance:
 class Engine:
     """The state of a device's memory, moved on by batches of requests.
 
-    Requests are named by numbers that :meth:`new_request` gives and :meth:`advance` takes back.
+    Requests are named by numbers that :meth:`new_requests` gives and :meth:`advance` takes back.
 
     Parameters
     ----------
-    return_cycles, hit_cycles : the configured latencies, in cycles.
+    request_cycles, return_cycles, hit_cycles : the configured latencies, in cycles.
     bin_cycles : width of the bins of :attr:`bins`.
     logging : whether every command is logged.
     recorded_channel : whose arbiter decisions are recorded.
@@ -159,15 +160,19 @@ class Engine:
         self,
         cfg: MemoryConfig,
         *,
+        request_cycles: int = 0,
         return_cycles: int = 0,
         hit_cycles: int = 0,
         bin_cycles: int = 1000,
         logging: bool = False,
         recorded_channel: int | None = None,
     ) -> None:
-        self._cfg = cfg
         self.now = 0
+        self._bin_cycles = bin_cycles
+        self._wordy = logging or recorded_channel is not None
+        self._sectors = cfg.cache.sectors if cfg.cache else 0
         par = _parameters(cfg)
+        par[at.P_LATENCY] = request_cycles
         par[at.P_RETURN], par[at.P_HIT], par[at.P_BIN] = return_cycles, hit_cycles, bin_cycles
         par[at.P_LOGGING] = logging
         par[at.P_RECORDED] = at.NONE if recorded_channel is None else recorded_channel
@@ -188,8 +193,12 @@ class Engine:
 
     @property
     def bins(self) -> Ints:
-        """What was moved and held in each bin of cycles, in the columns of ``State.bins``."""
-        return self._state.bins[: self.now // int(self._state.par[at.P_BIN]) + 1]
+        """What was moved and held in each bin of cycles.
+
+        Bytes by stream x 3 + kind, then entry-cycles of reads and of writes.
+        """
+        rows = self._state.bins[: self.now // self._bin_cycles + 1]
+        return rows[:, [*MOVED_COLUMNS, at.BIN_HELD + at.READS, at.BIN_HELD + at.WRITES]]
 
     @property
     def log(self) -> Ints:
@@ -201,45 +210,50 @@ class Engine:
         """What the recorded channel's arbiter saw and chose, in the order of cycles."""
         return np.concatenate([np.zeros((0, at.DECISION_COLUMNS), np.int64), *self._decisions])
 
-    def new_request(self) -> int:
-        """A number for a request."""
-        if not self._free_requests:
-            known = len(self._state.request)
-            self._free_requests = list(range(2 * known - 1, known - 1, -1))
-            self._lengthen("request", known)
-            self._lengthen("finished", known)
-        return self._free_requests.pop()
+    def new_requests(self, count: int) -> list[int]:
+        """Numbers for ``count`` requests."""
+        known = len(self._state.request)
+        if len(self._free_requests) < count:
+            more = max(known, count)
+            self._free_requests += range(known, known + more)
+            self._lengthen("request", more)
+            self._lengthen("finished", more)
+        cut = len(self._free_requests) - count
+        taken = self._free_requests[cut:]
+        del self._free_requests[cut:]
+        return taken
 
     def advance(
-        self, rows: Sequence[Row], now: int, end: int, threshold: int = UNLIMITED
-    ) -> list[tuple[int, int]]:
-        """Do the requests of ``rows``, in order, and simulate every channel up to ``end``.
+        self, batch: Ints, now: int, end: int, threshold: int = UNLIMITED
+    ) -> list[list[int]]:
+        """Do the requests of ``batch``, in order, and simulate every channel up to ``end``.
 
-        ``now`` is a cycle that no later request's time lies before. Gives the requests that ended,
+        ``now`` is a cycle that no later request's cycle lies before. Gives the requests that ended,
         each with its cycle.
         """
-        batch = np.array(rows, np.int64).reshape(-1, at.BATCH_COLUMNS)
-        self._make_room(batch)
+        if len(batch):
+            self._make_room(batch)
         ended = self._call(batch, now, min(end, self._furthest()), threshold)
         while self.now < end:
-            ended += self._call(batch[:0], now, min(end, self._furthest()), threshold)
+            ended += self._call(NO_REQUESTS, now, min(end, self._furthest()), threshold)
         return ended
 
     def _furthest(self) -> int:
         """How far the engine can go at once, with a log long enough."""
-        par = self._state.par
-        wordy = par[at.P_LOGGING] or par[at.P_RECORDED] != at.NONE
-        return self.now + LOGGED_AT_ONCE if wordy else at.NEVER
+        return self.now + LOGGED_AT_ONCE if self._wordy else at.NEVER
 
-    def _call(self, batch: Ints, now: int, end: int, threshold: int) -> list[tuple[int, int]]:
-        self._need("bins", end // int(self._state.par[at.P_BIN]) + 1)
+    def _call(self, batch: Ints, now: int, end: int, threshold: int) -> list[list[int]]:
+        self._need("bins", end // self._bin_cycles + 1)
         state = self._state
         advance(state, batch, now, end, threshold)
         self.now = end
-        self._take_log()
+        if self._wordy:
+            self._take_log()
         count = int(state.pool[at.FINISHED])
+        if count == 0:
+            return []
         state.pool[at.FINISHED] = 0
-        ended: list[tuple[int, int]] = state.finished[:count].tolist()
+        ended: list[list[int]] = state.finished[:count].tolist()
         self._free_requests += [request for request, _ in ended]
         return ended
 
@@ -253,33 +267,24 @@ class Engine:
         state.pool[at.LOGGED] = state.pool[at.DECIDED] = 0
 
     def _make_room(self, batch: Ints) -> None:
-        """See to it that the compiled code finds a free row whenever it takes one."""
-        segments, links = self._most_segments(batch), self._most_links(batch)
+        """See to it that the compiled code finds a free row whenever it takes one.
+
+        At most: a segment a burst asked for, and one a sector of each line that may be put out; a
+        link a sector asked for, and one a fetch for who waits for all.
+        """
+        par = self._state.par
+        rows = batch[:, at.Q_ROWS]
+        asked = int(rows @ batch[:, at.Q_ROW_BYTES])
+        lines = asked // int(par[at.P_LINE]) + 2 * int(rows.sum())
+        links = asked // int(par[at.P_SECTOR]) + len(batch)
+        flushes = int((batch[:, at.Q_DO] >= at.FLUSH).sum())
+        if flushes:
+            lines += self._state.tag.size
+            links += flushes * (len(self._state.fetch) + 2 * len(batch))
+        segments = asked // int(par[at.P_BURST_BYTES]) + lines * self._sectors
         self._need_free("segment", at.FREE_SEGMENT, at.SEGMENTS_TAKEN, segments)
         self._need_free("fetch", at.FREE_FETCH, at.FETCHES_TAKEN, 2 * len(batch))
         self._need_free("link", at.FREE_LINK, at.LINKS_TAKEN, links)
-
-    def _most_segments(self, batch: Ints) -> int:
-        """At most one a burst or a sector that is asked for, and one a dirty sector put out."""
-        par = self._state.par
-        asked = int((batch[:, at.Q_ROWS] * batch[:, at.Q_ROW_BYTES]).sum())
-        most = asked // int(par[at.P_BURST_BYTES])
-        if self._cfg.cache is not None:
-            dirty = int((self._state.line[:, :, at.T_DIRTY] != 0).sum())
-            flushes = (batch[:, at.Q_DO] >= at.FLUSH).any()
-            lines = int(
-                (batch[:, at.Q_ROWS] * (batch[:, at.Q_ROW_BYTES] // par[at.P_LINE] + 2)).sum()
-            )
-            put_out = dirty + lines if flushes else lines
-            most += put_out * self._cfg.cache.sectors
-        return most
-
-    def _most_links(self, batch: Ints) -> int:
-        """A request waits for its own fetch, and for one a sector, or for all."""
-        sectors = batch[:, at.Q_ROWS] * batch[:, at.Q_ROW_BYTES] // self._state.par[at.P_SECTOR]
-        fetches = len(self._state.fetch) + 2 * len(batch)
-        each = np.where(batch[:, at.Q_DO] >= at.FLUSH, fetches, np.minimum(sectors, fetches))
-        return int(each.sum()) + len(batch)
 
     def _need_free(self, name: str, first: int, taken: int, needed: int) -> None:
         """Lengthen a pool until ``needed`` of its rows are free."""
@@ -315,11 +320,12 @@ def _parameters(cfg: MemoryConfig) -> Ints:
         **{column: getattr(timing, name) for name, column in TIMING.items()},
         at.P_UPDATE_CCD_L: timing.nCCD_L * dram.update_ccd_multiple,
         at.P_DUAL_BUS: dram.dual_command_bus,
-        at.P_BANKS_PER_GROUP: dram.banks_per_group,
+        at.P_GROUP_SHIFT: dram.banks_per_group.bit_length() - 1,
         at.P_BURST_BYTES: dram.burst_bytes,
         at.P_QUEUE: controller.queue_entries,
         at.P_WRITE_QUEUE: controller.write_queue_entries if separate else 0,
         at.P_DRAIN: controller.write_drain_entries,
+        at.P_PREPARE: controller.write_prepare_entries,
         at.P_WRITE_WAIT: controller.write_wait_cycles,
         at.P_POLICY: ROUND_ROBIN if controller.arbiter == "round_robin" else COMPUTE_FIRST,
         at.P_COUNTS_ALL: controller.threshold_counts == "all",
@@ -332,7 +338,9 @@ def _parameters(cfg: MemoryConfig) -> Ints:
     if cfg.cache is not None:
         values |= {
             at.P_LINE: cfg.cache.line,
+            at.P_LINE_SHIFT: cfg.cache.line.bit_length() - 1,
             at.P_SECTOR: cfg.cache.sector,
+            at.P_SECTOR_SHIFT: cfg.cache.sector.bit_length() - 1,
             at.P_SET_HASHED: cfg.cache.hashed,
         }
     par = np.zeros(at.PARAMETERS, np.int64)
@@ -366,6 +374,8 @@ def _new_state(cfg: MemoryConfig, par: Ints) -> State:
         bins=_zeros(1024, at.BIN_COLUMNS),
         log=_zeros(logged, at.LOG_COLUMNS),
         decision=_zeros(decided, at.DECISION_COLUMNS),
+        tag=_zeros(sets, ways) + at.NONE,
+        used=_zeros(sets, ways),
         line=_zeros(sets, ways, at.LINE_COLUMNS),
         filling=_zeros(sets, ways, sectors),
         sets=remainder_table(sets.bit_length() - 1),
@@ -375,15 +385,18 @@ def _new_state(cfg: MemoryConfig, par: Ints) -> State:
     for c in range(dram.channels):
         _chain(state.entry[c], at.E_NEXT)
     state.bank[:, :, at.B_ROW] = at.NONE
-    state.bank[:, :, at.B_HEAD : at.B_LISTED] = at.NONE
-    state.line[:, :, at.T_TAG] = at.NONE
+    state.bank[:, :, at.B_HEAD : at.B_AGE] = at.NONE
     state.channel[:, at.C_LAST] = NOBODY
+    state.channel[:, at.C_ARRIVAL : at.C_ARRIVAL + at.STREAMS] = at.NEVER
     state.channel[:, at.C_REFRESH] = _first_refreshes(dram)
     return state
 
 
 def _zeros(*shape: int) -> Ints:
     return np.zeros(shape, np.int64)
+
+
+NO_REQUESTS: Final = _zeros(0, at.BATCH_COLUMNS)
 
 
 def _chain(rows: Ints, column: int) -> None:

@@ -16,9 +16,9 @@ NEVER: Final = 2**62
 NONE: Final = -1
 
 STREAMS: Final = 2
-KINDS: Final = 3
+KINDS: Final = 4
 CLASSES: Final = STREAMS * KINDS
-"""Traffic is told apart by stream x KINDS + kind."""
+"""Traffic is told apart by stream x KINDS + kind; there are three kinds, and four divide fast."""
 
 # Two directions of the data bus: 0 reads, 1 writes and updates.
 READS: Final = 0
@@ -46,7 +46,8 @@ P_RFC: Final = 17
 P_REFI: Final = 18
 P_UPDATE_CCD_L: Final = 19
 P_DUAL_BUS: Final = 20
-P_BANKS_PER_GROUP: Final = 21
+P_GROUP_SHIFT: Final = 21
+"""Binary logarithm of the banks of a group."""
 P_BURST_BYTES: Final = 22
 P_QUEUE: Final = 23
 P_WRITE_QUEUE: Final = 24
@@ -67,8 +68,12 @@ P_HASHED: Final = 36
 P_LINE: Final = 37
 P_SECTOR: Final = 38
 P_SET_HASHED: Final = 39
-P_SET_BITS: Final = 40
-PARAMETERS: Final = 41
+P_PREPARE: Final = 40
+P_LINE_SHIFT: Final = 41
+P_SECTOR_SHIFT: Final = 42
+P_LATENCY: Final = 43
+"""From a request's cycle to its arrival at the controllers."""
+PARAMETERS: Final = 44
 
 # State.channel
 C_NOW: Final = 0
@@ -96,7 +101,11 @@ C_LISTED: Final = 16
 """Lengths of the bank lists (four columns)."""
 C_BIN: Final = 20
 C_BIN_END: Final = 21
-CHANNEL_COLUMNS: Final = 22
+C_ARRIVAL: Final = 22
+"""When the first segment of each stream arrives (two columns), or NEVER."""
+C_WAY: Final = 24
+"""The direction of the first segment of each stream (two columns)."""
+CHANNEL_COLUMNS: Final = 26
 
 # State.group
 G_READY: Final = 0
@@ -112,11 +121,12 @@ B_HEAD: Final = 4
 B_TAIL: Final = 6
 B_HIT: Final = 8
 """The oldest entry for the open row, of each direction."""
-B_LISTED: Final = 10
-"""Place in each of the bank lists (four columns), or NONE."""
+B_AGE: Final = 10
+"""By what age each of the bank lists has it in its place (four columns)."""
 BANK_COLUMNS: Final = 14
 
-# State.listed: banks with an entry for their open row, and others with entries, by direction.
+# State.listed: banks with an entry for their open row, and others with entries, by direction: 2 x
+# direction + this. The oldest first: by the oldest entry for the open row, or by the oldest entry.
 HITS: Final = 0
 MISSES: Final = 1
 LISTS: Final = 4
@@ -129,7 +139,9 @@ E_CLASS: Final = 3
 E_AGE: Final = 4
 E_NEXT: Final = 5
 E_BEFORE: Final = 6
-ENTRY_COLUMNS: Final = 7
+E_TOTAL: Final = 7
+"""Bursts that have been in the entry."""
+ENTRY_COLUMNS: Final = 8
 
 # State.segment: bursts of one fetch and one row that wait for admission.
 S_ARRIVAL: Final = 0
@@ -181,8 +193,7 @@ HIT_SECTORS: Final = 10
 MISSED_SECTORS: Final = 12
 WRITTEN_BACK: Final = 14
 ASKED: Final = 16
-MOVED: Final = ASKED + CLASSES
-ACTIVATES: Final = MOVED + CLASSES
+ACTIVATES: Final = ASKED + CLASSES
 PRECHARGES: Final = ACTIVATES + 1
 REFRESHES: Final = ACTIVATES + 2
 SEGMENTS_TAKEN: Final = ACTIVATES + 3
@@ -209,24 +220,23 @@ LOG_COLUMNS: Final = 5
 # communication has waited, choice. It holds until the next one.
 DECISION_COLUMNS: Final = 7
 
-# State.line
-T_TAG: Final = 0
-T_USED: Final = 1
-T_VALID: Final = 2
-T_DIRTY: Final = 3
-LINE_COLUMNS: Final = 4
+# State.line: masks of sectors.
+T_VALID: Final = 0
+T_DIRTY: Final = 1
+T_FILLING: Final = 2
+"""Of them, those whose fetch may not be over."""
+LINE_COLUMNS: Final = 3
 
 # Rows of a batch of requests.
-Q_TIME: Final = 0
-Q_ARRIVAL: Final = 1
+Q_CYCLE: Final = 0
+Q_REQUEST: Final = 1
 Q_DO: Final = 2
 Q_CLASS: Final = 3
 Q_BASE: Final = 4
 Q_ROW_BYTES: Final = 5
 Q_ROWS: Final = 6
 Q_STRIDE: Final = 7
-Q_REQUEST: Final = 8
-BATCH_COLUMNS: Final = 9
+BATCH_COLUMNS: Final = 8
 
 BYPASS: Final = 0
 CACHED_READ: Final = 1
@@ -257,6 +267,8 @@ class State(NamedTuple):
     bins: Ints
     log: Ints
     decision: Ints
+    tag: Ints
+    used: Ints
     line: Ints
     filling: Ints
     sets: Ints

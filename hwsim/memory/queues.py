@@ -7,11 +7,19 @@ A fetch may have several requests, when readers of the same sectors meet, or non
 from __future__ import annotations
 
 from hwsim.memory import layout as at
-from hwsim.memory.compiled import inline
+from hwsim.memory.compiled import Ints, inline
 from hwsim.memory.layout import State
 from hwsim.memory.mapping import locate
 
-__all__ = ["depend", "finish_burst", "finish_request", "new_fetch", "push_span", "retire"]
+__all__ = [
+    "depend",
+    "finish_bursts",
+    "finish_request",
+    "new_fetch",
+    "push_span",
+    "retire",
+    "show_first",
+]
 
 
 @inline
@@ -71,6 +79,7 @@ def _push_segment(state: State, f: int, kind: int, arrival: int, base: int, burs
     fifo = state.fifo[c, kind // at.KINDS]
     if fifo[at.FIRST] == at.NONE:
         fifo[at.FIRST] = s
+        show_first(state.channel[c], segment, kind // at.KINDS, s)
     else:
         segment[fifo[at.LAST], at.S_NEXT] = s
     fifo[at.LAST] = s
@@ -79,11 +88,19 @@ def _push_segment(state: State, f: int, kind: int, arrival: int, base: int, burs
 
 
 @inline
-def finish_burst(state: State, f: int, cycle: int) -> None:
-    """One burst of fetch ``f`` ends at ``cycle``; with the last one the fetch is over."""
+def show_first(channel: Ints, segment: Ints, stream: int, s: int) -> None:
+    """Let the channel see segment ``s``, or NONE, as the first of ``stream``."""
+    channel[at.C_ARRIVAL + stream] = segment[s, at.S_ARRIVAL] if s != at.NONE else at.NEVER
+    reads = s == at.NONE or segment[s, at.S_CLASS] % at.KINDS == at.READ
+    channel[at.C_WAY + stream] = at.READS if reads else at.WRITES
+
+
+@inline
+def finish_bursts(state: State, f: int, bursts: int, cycle: int) -> None:
+    """Bursts of fetch ``f`` have ended by ``cycle``; with the last ones the fetch is over."""
     fetch = state.fetch
-    state.pool[at.BURSTS_LEFT] -= 1
-    fetch[f, at.F_BURSTS] -= 1
+    state.pool[at.BURSTS_LEFT] -= bursts
+    fetch[f, at.F_BURSTS] -= bursts
     fetch[f, at.F_FINISH] = max(fetch[f, at.F_FINISH], cycle)
     if fetch[f, at.F_BURSTS] == 0:
         _finish_fetch(state, f)

@@ -13,34 +13,32 @@ Ref: T3 (ASPLOS'24), sections 4.3 and 4.5, for updates near the memory and for a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from fractions import Fraction
+from functools import partial
+from typing import Final, NoReturn, TypeAlias
+
+import numpy as np
 
 from hwsim.errors import WorkloadError
 from hwsim.laws.t3_arbiter import UNLIMITED
 from hwsim.memory import layout as at
 from hwsim.memory.compiled import Ints
 from hwsim.memory.config import MemoryConfig
-from hwsim.memory.engine import Engine, Row
+from hwsim.memory.engine import NO_REQUESTS, Engine
 from hwsim.memory.port import Access, Region, Stream
 from hwsim.sim import Clock, Component, Counter, Event, Kernel, Process
-from hwsim.units import FS_PER_SECOND
+from hwsim.units import FS_PER_SECOND, MetricUnit
 
 __all__ = ["MemorySystem"]
 
-NOWHERE = Region(0, 0)
+NOWHERE: Final = (0, 0, 0, 0)
 
 
-class _Asked(NamedTuple):
-    """A request nobody has looked at; sorts by when it takes effect."""
+_Asked: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, Event]
+"""A request nobody has looked at: time, source, running number, the columns of a batch, event."""
 
-    time_fs: int
-    source: int
-    number: int
-    do: int
-    region: Region
-    kind: Access
-    stream: Stream
-    event: Event
+LONGEST_EPOCH: Final = 1000
+"""Cycles; no faster beyond."""
 
 
 class MemorySystem(Component[MemoryConfig]):
@@ -83,8 +81,10 @@ class MemorySystem(Component[MemoryConfig]):
         self.clock = Clock(kernel, cfg.dram.clock)
         self._epoch_cycles = _epoch(cfg, epoch_cycles)
         controller, cache = cfg.dram.controller, cfg.cache
+        self._latency_cycles = self.clock.cycles_in(controller.request_latency)
         self._engine = Engine(
             cfg,
+            request_cycles=self._latency_cycles,
             return_cycles=self.clock.cycles_in(controller.return_latency),
             hit_cycles=self.clock.cycles_in(cache.hit_latency) if cache else 0,
             bin_cycles=bin_cycles,
@@ -98,12 +98,19 @@ class MemorySystem(Component[MemoryConfig]):
         given = controller.threshold_entries
         self._threshold = UNLIMITED if given == "unlimited" else given
         self._work: Event | None = None
-        self._counted = self._engine.pool.copy()
+        self._burst = cfg.dram.burst_bytes
+        self._sector = cache.sector if cache else self._burst
+        self._capacity = cfg.dram.capacity_bytes
         # stats
-        self.bytes = {(stream, kind): Counter("B") for stream in Stream for kind in Access}
-        self.hits = {stream: Counter("1") for stream in Stream}
-        self.misses = {stream: Counter("1") for stream in Stream}
-        self.written_back = {stream: Counter("1") for stream in Stream}
+        total = partial(_Total, self._engine.pool)
+        self.bytes: dict[tuple[Stream, Access], Counter] = {
+            (stream, kind): total("B", at.ASKED + stream * at.KINDS + kind)
+            for stream in Stream
+            for kind in Access
+        }
+        self.hits = {stream: total("1", at.HIT_SECTORS + stream) for stream in Stream}
+        self.misses = {stream: total("1", at.MISSED_SECTORS + stream) for stream in Stream}
+        self.written_back = {stream: total("1", at.WRITTEN_BACK + stream) for stream in Stream}
 
     def access(
         self, region: Region, kind: Access, stream: Stream = Stream.COMPUTE, source: int = 0
@@ -137,18 +144,18 @@ class MemorySystem(Component[MemoryConfig]):
 
     def flush(self, stream: Stream = Stream.COMPUTE, source: int = 0) -> Event:
         """Write all dirty sectors back; the event happens when nothing asked before is left."""
-        return self._ask(at.FLUSH, NOWHERE, Access.WRITE, stream, source)
+        return self._note(at.FLUSH, stream * at.KINDS, NOWHERE, source)
 
     def invalidate(self, stream: Stream = Stream.COMPUTE, source: int = 0) -> Event:
         """Flush, and leave the cache empty."""
-        return self._ask(at.INVALIDATE, NOWHERE, Access.WRITE, stream, source)
+        return self._note(at.INVALIDATE, stream * at.KINDS, NOWHERE, source)
 
     def set_threshold(self, entries: int | None) -> None:
         """Change the arbiter's threshold, None being no threshold.
 
         It holds from the cycle on in which a request made now would arrive.
         """
-        arrival = self._arrival(self.kernel.now)
+        arrival = self.clock.cycles_in(self.kernel.now) + self._latency_cycles
         self._thresholds.append((arrival, UNLIMITED if entries is None else entries))
 
     def settle(self) -> None:
@@ -187,37 +194,28 @@ class MemorySystem(Component[MemoryConfig]):
         return self._work is not None and not self._waiting and not self._asked
 
     def _ask(self, do: int, region: Region, kind: Access, stream: Stream, source: int) -> Event:
-        self._check(do, region)
-        event = self.kernel.event()
+        base, row_bytes, rows, stride = region
+        step = self._burst if do == at.BYPASS else self._sector
+        end = base + (rows - 1) * stride + row_bytes
+        whole = (base | row_bytes | stride) % step == 0
+        if not (whole and row_bytes > 0 and rows > 0 and base >= 0 <= stride):
+            self._refuse(f"be of whole multiples of {step} bytes", region)
+        if end > self._capacity:
+            self._refuse(f"lie within the {self._capacity} bytes of the memory", region)
+        return self._note(do, stream * at.KINDS + kind, region, source)
+
+    def _refuse(self, rule: str, region: Region) -> NoReturn:
+        raise WorkloadError(f"{self.name}: a region must {rule}, got {region}")
+
+    def _note(self, do: int, kind: int, region: tuple[int, int, int, int], source: int) -> Event:
+        kernel = self.kernel
+        event = kernel.event()
         self._numbers += 1
-        asked = _Asked(self.kernel.now, source, self._numbers, do, region, kind, stream, event)
-        self._asked.append(asked)
+        self._asked.append((kernel.now, source, self._numbers, do, kind, *region, event))
         if self._work is not None:
             work, self._work = self._work, None
             work.succeed()
         return event
-
-    def _check(self, do: int, region: Region) -> None:
-        if do >= at.FLUSH:
-            return
-        base, row_bytes, rows, stride = region
-        cached = do != at.BYPASS and self.cfg.cache is not None
-        step = self.cfg.cache.sector if cached and self.cfg.cache else self.cfg.dram.burst_bytes
-        if row_bytes <= 0 or rows <= 0 or (base | row_bytes | stride) % step:
-            raise WorkloadError(
-                f"{self.name}: a region must be of whole multiples of {step} bytes, got {region}"
-            )
-        capacity = self.cfg.dram.capacity_bytes
-        last = base + (rows - 1) * stride
-        if min(base, last) < 0 or max(base, last) + row_bytes > capacity:
-            raise WorkloadError(
-                f"{self.name}: a region must lie within the {capacity} bytes of the memory, "
-                f"got {region}"
-            )
-
-    def _arrival(self, time_fs: int) -> int:
-        """The cycle in which a request made at ``time_fs`` arrives at its controller."""
-        return self.clock.cycles_in(time_fs + self.cfg.dram.controller.request_latency)
 
     def _drive(self) -> Process:
         while True:
@@ -225,57 +223,70 @@ class MemorySystem(Component[MemoryConfig]):
                 self._work = self.kernel.event()
                 yield self._work
             yield self.clock.until(self.clock.cycle + self._epoch_cycles)
-            self._advance(self._arrival(self.kernel.now))
+            self._advance(self.clock.cycle + self._latency_cycles)
 
     def _advance(self, end: int) -> None:
         """Do what was asked before now, and simulate up to ``end``."""
-        rows = self._take_asked()
-        now = self.clock.cycles_in(self.kernel.now)
-        ended: list[tuple[int, int]] = []
+        batch, now = self._take_asked(), self.clock.cycles_in(self.kernel.now)
+        ended: list[list[int]] = []
         while self._thresholds and self._thresholds[0][0] < end:
             cycle, following = self._thresholds.pop(0)
-            ended += self._engine.advance(rows, now, cycle, self._threshold)
-            rows, self._threshold = [], following
-        ended += self._engine.advance(rows, now, end, self._threshold)
+            ended += self._engine.advance(batch, now, cycle, self._threshold)
+            batch, self._threshold = NO_REQUESTS, following
+        ended += self._engine.advance(batch, now, end, self._threshold)
+        succeed_at, finished, edge = self.kernel.succeed_at, self._waiting.pop, self.clock.edge
         for request, cycle in ended:
-            self.kernel.succeed_at(self._waiting.pop(request), self.clock.edge(cycle))
-        self._count()
+            succeed_at(finished(request), edge(cycle))
 
-    def _take_asked(self) -> list[Row]:
+    def _take_asked(self) -> Ints:
         """The requests made before now, in order; one made now may still get company."""
-        now = self.kernel.now
-        taken = sorted(asked for asked in self._asked if asked.time_fs < now)
-        self._asked = [asked for asked in self._asked if asked.time_fs >= now]
-        return [self._row(asked) for asked in taken]
+        asked, now = self._asked, self.kernel.now
+        count = len(asked)
+        while count and asked[count - 1][0] == now:
+            count -= 1
+        if count == 0:
+            return NO_REQUESTS
+        taken = sorted(asked[:count])
+        del asked[:count]
+        rows = np.array([each[:-1] for each in taken], np.int64)
+        requests = self._engine.new_requests(count)
+        self._waiting.update(zip(requests, (each[-1] for each in taken), strict=True))
+        rows[:, 1 + at.Q_CYCLE] = _cycles_in(self.clock, rows[:, 0])
+        rows[:, 1 + at.Q_REQUEST] = requests
+        return np.ascontiguousarray(rows[:, 1:])
 
-    def _row(self, asked: _Asked) -> Row:
-        request = self._engine.new_request()
-        self._waiting[request] = asked.event
-        return (
-            self.clock.cycles_in(asked.time_fs),
-            self._arrival(asked.time_fs),
-            asked.do,
-            asked.stream * at.KINDS + asked.kind,
-            *asked.region,
-            request,
-        )
 
-    def _count(self) -> None:
-        """Bring the counters up to the engine's totals."""
-        pool = self._engine.pool
-        gained = pool - self._counted
-        self._counted = pool.copy()
-        for (stream, kind), counter in self.bytes.items():
-            counter.add(int(gained[at.ASKED + stream * at.KINDS + kind]))
-        for stream in Stream:
-            self.hits[stream].add(int(gained[at.HIT_SECTORS + stream]))
-            self.misses[stream].add(int(gained[at.MISSED_SECTORS + stream]))
-            self.written_back[stream].add(int(gained[at.WRITTEN_BACK + stream]))
+class _Total(Counter):
+    """A total that the engine counts; what a replay adds comes on top."""
+
+    __slots__ = ("_column", "_pool", "_replayed")
+
+    def __init__(self, pool: Ints, unit: MetricUnit, column: int) -> None:
+        self._pool, self._column, self._replayed = pool, column, 0
+        super().__init__(unit)
+
+    @property
+    def value(self) -> int | Fraction:
+        """The total."""
+        return self._replayed + int(self._pool[self._column])
+
+    @value.setter
+    def value(self, value: int | Fraction) -> None:
+        self._replayed = int(value) - int(self._pool[self._column])
+
+
+def _cycles_in(clock: Clock, times_fs: Ints) -> Ints:
+    """``clock.cycles_in`` of sorted times, at most some thousand cycles apart."""
+    first = clock.cycle_at(int(times_fs[0]))
+    count = clock.cycle_at(int(times_fs[-1])) - first + 2
+    start, rest = divmod(2 * first * FS_PER_SECOND + clock.frequency_hz, 2 * clock.frequency_hz)
+    edges = start + (rest + 2 * FS_PER_SECOND * np.arange(count)) // (2 * clock.frequency_hz)
+    return first + np.searchsorted(edges, times_fs)
 
 
 def _epoch(cfg: MemoryConfig, wanted: int | None) -> int:
     """The epoch in cycles: the longest exact one, or the one wanted."""
-    longest = cfg.longest_epoch_fs * cfg.dram.clock // FS_PER_SECOND
+    longest = min(cfg.longest_epoch_fs * cfg.dram.clock // FS_PER_SECOND, LONGEST_EPOCH)
     if wanted is not None and not 1 <= wanted <= longest:
         raise ValueError(f"epoch_cycles must be from 1 to {longest}, got {wanted}")
     return longest if wanted is None else wanted
