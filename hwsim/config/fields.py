@@ -6,6 +6,7 @@ unit: ``clock: Hertz = quantity("225 MHz")`` is the ``int`` 225_000_000. Bare nu
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Final
@@ -35,6 +36,9 @@ MAX_INT: Final = 2**63 - 1
 """Counts in files stay within 64 bits, signed."""
 
 
+BARE = re.compile("[0-9]+")
+
+
 @dataclass(frozen=True)
 class Quantity:
     """Annotation that makes a number field read its value from text with a unit.
@@ -44,11 +48,13 @@ class Quantity:
     unit : the unit of the text.
     scale : how many of the field's own unit make one ``unit`` (10**15 for femtoseconds).
     positive : whether zero is refused.
+    bare : whether a bare number will do, as where the name of the field says the unit.
     """
 
     unit: Unit
     scale: int = 1
     positive: bool = False
+    bare: bool = False
 
     @property
     def rule(self) -> str:
@@ -59,6 +65,8 @@ class Quantity:
     def read(self, text: object) -> Fraction:
         """The exact value in the field's unit; ``ValueError`` with the rule if it isn't one."""
         written = text if isinstance(text, str) else repr(text)  # a bare 225 reads as '225'
+        if self.bare and BARE.fullmatch(written):
+            written = f"{written} {self.unit}"
         value = parse_quantity(written, self.unit) * self.scale
         if self.positive and not value:
             raise ValueError(f"must be {self.rule}")

@@ -42,7 +42,7 @@ class CollectiveScenario(Config):
 
     collective: Literal["reduce_scatter", "all_gather", "all_reduce", "all_to_all"] = "all_reduce"
     algorithm: Literal["ring", "direct", "tree", "star"] = "ring"
-    message_bytes: Annotated[int, Quantity("B", positive=True)] = quantity("64 MiB")
+    message_bytes: Annotated[int, Quantity("B", positive=True, bare=True)] = quantity("64 MiB")
 
     @model_validator(mode="after")
     def _message_is_of_whole_elements(self) -> CollectiveScenario:

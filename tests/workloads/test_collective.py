@@ -99,3 +99,10 @@ def test_a_file_of_ones_own_sets_the_keys(tmp_path: Path) -> None:
     workload = load_workload(str(path))
     assert isinstance(workload, CollectiveWorkload)
     assert (workload.name, workload.scenario.collective) == ("small", "all_gather")
+
+
+@pytest.mark.parametrize("text", ["1 MiB", "1048576"])
+def test_bytes_are_written_with_a_unit_or_bare_since_the_key_says_it(text: str) -> None:
+    workload = load_workload("collective", [("message_bytes", text)])
+    assert isinstance(workload, CollectiveWorkload)
+    assert workload.scenario.message_bytes == 2**20

@@ -61,7 +61,7 @@ def figures_of(run: Run) -> list[FigureSpec]:
             kind="stacked_bar",
             table="traffic",
             x="kernel",
-            y=tuple(f"{name}_MiB" for name in MOVED),
+            y=tuple(MOVED),
             x_label="",
             y_label="bytes moved (MiB)",
             caption="Reads and writes of each kernel, updates among the writes.",
@@ -72,7 +72,7 @@ def figures_of(run: Run) -> list[FigureSpec]:
             kind="steps",
             table="bandwidth",
             x="time_us",
-            y=tuple(f"{name}_GB_per_s" for name in MOVED),
+            y=tuple(MOVED),
             x_label="time (us)",
             y_label="bandwidth (GB/s)",
             caption="Of the first sub-layer, GEMM and reduce-scatter.",
@@ -106,7 +106,7 @@ def _traffic(run: Run) -> TableData:
         for kernel in task.kernels:
             moved = (_bytes(kernel, *which) / 2**20 for which in MOVED.values())
             rows.append((f"{name}: {kernel.name}", *moved))
-    return TableData(("kernel", *(f"{name}_MiB" for name in MOVED)), rows)
+    return TableData(("kernel", *MOVED), rows)
 
 
 def _bytes(kernel: Stretch, stream: Stream, kinds: Sequence[Access]) -> int:
@@ -128,7 +128,7 @@ def _bandwidth(run: Run) -> TableData:
             time = (start + number * kernel.interval_fs) / FS_PER_US
             rows.append((time, *(bytes_ * per_interval for bytes_ in moved)))
         start += kernel.elapsed_fs
-    return TableData(("time_us", *(f"{name}_GB_per_s" for name in MOVED)), rows)
+    return TableData(("time_us", *MOVED), rows)
 
 
 def _at(values: Sequence[int], place: int) -> int:
