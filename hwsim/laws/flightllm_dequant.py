@@ -35,6 +35,8 @@ __all__ = ["LATENCY", "SHIFT_BITS", "DequantGeometry", "Run", "Transfers", "tran
 
 LATENCY = 3
 """Cycles from a beat's entry to the first block that it completes."""
+REGISTERS = 2
+"""Of those cycles, the ones up to the second register."""
 RUNS_HELD = 2
 """The run in work and the one after it."""
 SHIFT_BITS = 3
@@ -200,7 +202,7 @@ class _Recurrence:
         arrived = max(self.seen.beats[self._last_beat(width)], self.seen.runs[run]) + 1
         released = max(arrived, self._expanded)
         self._expanded = max(released + 1, self._left)
-        cycle = self._expanded + 1
+        cycle = self._expanded + LATENCY - REGISTERS
         while not ready(cycle):
             cycle += 1
         self._left = cycle

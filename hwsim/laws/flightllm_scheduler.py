@@ -197,7 +197,7 @@ class _Unit:
     def first(self, queued: int) -> int:
         """The first cycle in which an instruction queued in ``queued`` is first in its queue."""
         self._left.append(max(queued + 1, self.issued))
-        return self._left[-1] + 1
+        return self._left[-1] + FETCH_CYCLES - 2  # less the ones it was assembled and queued in
 
 
 class _Tokens:

@@ -142,11 +142,11 @@ def fill(geometry: VPUGeometry) -> int:
     Request, buffer, operands (3), chain, column select, accumulator (2), drain, FIFO (2): 29 with
     the published geometry. The last column follows ``columns`` - 1 cycles later.
     """
-    return _issued_to_summed(geometry) + 2
+    return 3 + latency(geometry) + 2 + 2
 
 
 def _issued_to_summed(geometry: VPUGeometry) -> int:
-    return 3 + latency(geometry) + 2
+    return fill(geometry) - 2
 
 
 class Clock:

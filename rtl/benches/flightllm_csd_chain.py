@@ -132,7 +132,14 @@ def _timing(geometry: ChainGeometry) -> list[Mode]:
 
 LONG = {"chain_length": "32", "densities": "[{n=2, m=16}, {n=8, m=16}, {n=16, m=16}, {n=2, m=4}]"}
 """Four runs of eight: what is passed on is passed on again."""
+SHORT = {"chain_length": "8", "densities": "[{n=2, m=8}, {n=4, m=8}, {n=8, m=8}, {n=2, m=4}]"}
+"""One run, which shows whatever has nothing to do with what is passed on."""
 _SOURCE = "rtl.blocks.flightllm_csd_chain"
+
+
+def _short(name: str, old: str, new: str) -> Mutant:
+    return Mutant(name, _SOURCE, old, new, settings=SHORT)
+
 
 BLOCK = Block(
     name="flightllm.csd_chain",
@@ -154,26 +161,28 @@ BLOCK = Block(
     ),
     sweep=(
         {},
-        {"chain_length": "8", "densities": "[{n=2, m=8}, {n=4, m=8}, {n=8, m=8}, {n=2, m=4}]"},
+        SHORT,
         LONG,
     ),
     mutants=(
-        Mutant(
+        _short(
             "one cycle late",
-            _SOURCE,
             "stages, moves = chain_depth(self.geometry), Signal()",
             "stages, moves = chain_depth(self.geometry) + 1, Signal()",
         ),
-        Mutant("stall ignored", _SOURCE, "moves.eq(self.o.ready | ~self.o.valid)", "moves.eq(1)"),
-        Mutant(
+        _short(
+            "beats outlive a reset",
+            "valid = Signal(stages)",
+            "valid = Signal(stages, reset_less=True)",
+        ),
+        _short("stall ignored", "moves.eq(self.o.ready | ~self.o.valid)", "moves.eq(1)"),
+        _short(
             "low lane's borrow dropped",
-            _SOURCE,
             "p[LANE_BITS:].as_signed() + negative",
             "p[LANE_BITS:].as_signed()",
         ),
-        Mutant(
+        _short(
             "2^17 read as negative",
-            _SOURCE,
             "p[LANE_BITS - 1] & p[PASSED_BITS : LANE_BITS - 1].any()",
             "p[LANE_BITS - 1]",
         ),
@@ -185,24 +194,19 @@ BLOCK = Block(
             settings=LONG,
         ),
         Mutant("excess lost", _SOURCE, "(excess << PASSED_BITS) if excess is not None else 0", "0"),
-        Mutant("cut a cycle early", _SOURCE, "density[3 + skew(dsp)]", "density[2 + skew(dsp)]"),
-        Mutant(
-            "node gated a cycle late", _SOURCE, "density[5 + skew(dsp)]", "density[6 + skew(dsp)]"
-        ),
-        Mutant(
-            "cascade never cut", _SOURCE, "m.d.comb += z.eq(Z.ZERO)", "m.d.comb += z.eq(Z.PCIN)"
-        ),
+        _short("cut a cycle early", "density[3 + skew(dsp)]", "density[2 + skew(dsp)]"),
+        _short("node gated a cycle late", "density[5 + skew(dsp)]", "density[6 + skew(dsp)]"),
+        _short("cascade never cut", "m.d.comb += z.eq(Z.ZERO)", "m.d.comb += z.eq(Z.PCIN)"),
         Mutant(
             "one more bit passed on",
             _SOURCE,
             "Cat(p[:PASSED_BITS], Const(0, LANE_BITS - PASSED_BITS), high)",
             "Cat(p[: PASSED_BITS - 1], Const(0, LANE_BITS - PASSED_BITS + 1), high)",
         ),
-        Mutant("index taken for dense", _SOURCE, "if mode.dense:", "if False:"),
-        Mutant("place without its group", _SOURCE, "kept // mode.n * mode.m + within", "within"),
-        Mutant(
+        _short("index taken for dense", "if mode.dense:", "if False:"),
+        _short("place without its group", "kept // mode.n * mode.m + within", "within"),
+        _short(
             "lanes swapped",
-            _SOURCE,
             "self.beat.activations[lane][place]",
             "self.beat.activations[1 - lane][place]",
         ),

@@ -223,6 +223,12 @@ BLOCK = Block(
             "block_free.eq(1)",
         ),
         Mutant(
+            "block outlives a reset",
+            _SOURCE,
+            "self.picked = Signal()",
+            "self.picked = Signal(reset_less=True)",
+        ),
+        Mutant(
             "bubble between the registers",
             _SOURCE,
             "picked_free.eq(block_free | ~self.picked)",

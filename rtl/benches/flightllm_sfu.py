@@ -274,7 +274,7 @@ BLOCK = Block(
             "command taken between passes", _TOP, "taken & last & ~self.gather", "taken & last"
         ),
         _mutant("second pass a beat short", _TOP, "left.eq(again)", "left.eq(again - 1)"),
-        _mutant("terms a cycle early", _TOP, "waiting[meets - LANE_STAGES]", "waiting[meets - 10]"),
+        _mutant("terms a cycle early", _TOP, "meets - FRONT_STAGES]", "meets - 10]"),
         _mutant("emitted beats gathered", _SUM, "with m.If(self.at_sum.gathers):", "with m.If(1):"),
         _mutant(
             "sum of the vector before kept",

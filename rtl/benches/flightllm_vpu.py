@@ -469,6 +469,23 @@ def _codes(geometry: VPUGeometry) -> dict[str, dict[str, int]]:
 
 _SOURCE = "rtl.blocks.flightllm_vpu"
 
+SMALL = {
+    "chain_length": "8",
+    "densities": "[{n=2, m=8}, {n=4, m=8}, {n=8, m=8}, {n=2, m=4}]",
+    "columns": "4",
+    "weight_rows": "64",
+    "index_rows": "64",
+    "activation_blocks": "64",
+    "table_entries": "16",
+    "output_columns": "3",
+}
+
+
+def _mutant(name: str, old: str, new: str) -> Mutant:
+    """A fault, tried on a small VPU, which has every part that the large ones have."""
+    return Mutant(name, _SOURCE, old, new, settings=SMALL)
+
+
 BLOCK = Block(
     name="flightllm.vpu",
     title="vector processing unit",
@@ -490,16 +507,7 @@ BLOCK = Block(
     ),
     sweep=(
         {},
-        {
-            "chain_length": "8",
-            "densities": "[{n=2, m=8}, {n=4, m=8}, {n=8, m=8}, {n=2, m=4}]",
-            "columns": "4",
-            "weight_rows": "64",
-            "index_rows": "64",
-            "activation_blocks": "64",
-            "table_entries": "16",
-            "output_columns": "3",
-        },
+        SMALL,
         {
             "chain_length": "32",
             "densities": "[{n=2, m=16}, {n=8, m=16}, {n=16, m=16}, {n=2, m=4}]",
@@ -511,67 +519,57 @@ BLOCK = Block(
         },
     ),
     mutants=(
-        Mutant(
+        _mutant(
             "one cycle late",
-            _SOURCE,
             "chain_depth(geometry) + 2",
             "chain_depth(geometry) + 3",
         ),
-        Mutant("stall ignored", _SOURCE, "moves.eq(~sums.complete | drain.takes)", "moves.eq(1)"),
-        Mutant(
+        _mutant("stall ignored", "moves.eq(~sums.complete | drain.takes)", "moves.eq(1)"),
+        _mutant(
             "a bubble between instructions",
-            _SOURCE,
             "takes.eq(~running | empty | (block_ends & (now.blocks == 1)))",
             "takes.eq(~running | empty)",
         ),
-        Mutant(
+        _mutant(
             "drain not refilled at its last column",
-            _SOURCE,
             "self.takes.eq((left == 0) | ((left == 1) & fifo.w_rdy))",
             "self.takes.eq(left == 0)",
         ),
-        Mutant(
+        _mutant(
             "output FIFO a column short",
-            _SOURCE,
             "depth=geometry.output_columns)",
             "depth=geometry.output_columns - 1)",
         ),
-        Mutant("sums never begun anew", _SOURCE, "running & begins", "0"),
-        Mutant("an empty instruction adds", _SOURCE, "running & ~empty", "running"),
-        Mutant(
+        _mutant("sums never begun anew", "running & begins", "0"),
+        _mutant("an empty instruction adds", "running & ~empty", "running"),
+        _mutant(
             "table read for dense blocks",
-            _SOURCE,
             "Mux(now.sparse, self.entry.k, position)",
             "self.entry.k",
         ),
-        Mutant(
+        _mutant(
             "indices taken by dense beats",
-            _SOURCE,
             "if not self.geometry.densities[code].dense:",
             "if True:",
         ),
-        Mutant("activation base ignored", _SOURCE, "now.activations + block.k", "block.k"),
-        Mutant(
+        _mutant("activation base ignored", "now.activations + block.k", "block.k"),
+        _mutant(
             "beat not counted anew",
-            _SOURCE,
             "m.d.sync += [beat.eq(0), now.blocks",
             "m.d.sync += [now.blocks",
         ),
-        Mutant(
+        _mutant(
             "accumulator of 26 bits",
-            _SOURCE,
             "Mux(begins, 0, total) + addends[lane]",
             "(Mux(begins, 0, total) + addends[lane])[:26].as_signed()",
         ),
-        Mutant(
+        _mutant(
             "lanes swapped",
-            _SOURCE,
             "addends[lane].eq(node[lane])",
             "addends[lane].eq(node[1 - lane])",
         ),
-        Mutant(
+        _mutant(
             "column of the beat before",
-            _SOURCE,
             "self.steps.beat == beat",
             "self.steps.beat == (beat ^ 1)",
         ),

@@ -21,7 +21,7 @@ from amaranth.hdl import Cat, Const, EnableInserter, Module, Signal, Value, sign
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwsim.laws.flightllm_chain import GROUP, RUN, ChainGeometry, segment, skew
+from hwsim.laws.flightllm_chain import GROUP, RUN, ChainGeometry, segment
 from rtl.blocks.registers import Delayed
 from rtl.primitives.dsp48e2 import Z, multiply_add
 
@@ -39,6 +39,11 @@ STAGES_TO_P = 5
 def chain_depth(geometry: ChainGeometry) -> int:
     """Registers from a beat to its sums, counted from what is built here, not from the law."""
     return STAGES_TO_P + skew(geometry.chain_length - 1) + 1
+
+
+def skew(dsp: int) -> int:
+    """Registers that delay a DSP's operands: one for each DSP, and adjust unit, before it."""
+    return dsp + dsp // RUN
 
 
 def beat_layout(geometry: ChainGeometry) -> data.StructLayout:

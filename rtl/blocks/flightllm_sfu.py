@@ -22,27 +22,24 @@ from hwsim.golden.flightllm_sfu import SCALAR
 from hwsim.laws.flightllm_isa import MiscOp
 from hwsim.laws.flightllm_sfu import (
     BLOCK_LANES,
-    EMIT_STAGES,
-    GATHER_STAGES,
-    LANE_STAGES,
     MAX_BLOCKS,
-    SCALAR_STAGES,
     SFUGeometry,
-    latency,
     levels,
     two_pass,
 )
 from rtl.blocks.flightllm_sfu_lane import (
+    BACK_STAGES,
+    FRONT_STAGES,
     OPERATION_BITS,
     SCALAR_LAYOUT,
     TERM_LAYOUT,
     Back,
     Front,
 )
-from rtl.blocks.flightllm_sfu_sum import Gather, Scalar
+from rtl.blocks.flightllm_sfu_sum import GATHER_STAGES, SCALAR_STAGES, Gather, Scalar
 from rtl.blocks.registers import Delayed, register
 
-__all__ = ["COMMAND_LAYOUT", "SFU", "operands_layout", "results_layout"]
+__all__ = ["COMMAND_LAYOUT", "SFU", "operands_layout", "results_layout", "sfu_depth"]
 
 COMMAND_LAYOUT = data.StructLayout(
     {"operation": unsigned(OPERATION_BITS), "blocks": unsigned(MAX_BLOCKS.bit_length())}
@@ -59,6 +56,12 @@ def operands_layout(geometry: SFUGeometry) -> data.StructLayout:
 def results_layout(geometry: SFUGeometry) -> data.ArrayLayout:
     """A word for every lane."""
     return data.ArrayLayout(unsigned(16), geometry.lanes)
+
+
+def sfu_depth(geometry: SFUGeometry) -> int:
+    """Registers from a beat to its result, counted from what is built, not from the law."""
+    trees = 2 * levels(geometry)
+    return FRONT_STAGES + trees + GATHER_STAGES + SCALAR_STAGES + BACK_STAGES
 
 
 def _two_pass(operation: Value) -> Value:
@@ -185,8 +188,8 @@ class _Pipeline(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         """Fronts; the sum and the scalar beside the delay line of terms; backs."""
         m = Module()
-        geometry, end = self.geometry, latency(self.geometry)
-        meets = end - EMIT_STAGES
+        geometry, end = self.geometry, sfu_depth(self.geometry)
+        meets = end - BACK_STAGES
         operation = Delayed(m, "operation", self.operation)
         self.emits = Delayed(m, "emits", self.valid & ~self.gather, reset=True)
         m.d.comb += self.emitted.eq(self.emits[end])
@@ -197,7 +200,7 @@ class _Pipeline(wiring.Component):
                 front.a.eq(self.operands.a[lane]),
                 front.b.eq(self.operands.b[lane]),
                 front.gather.eq(self.gather),
-                front.operation.eq(Cat(operation[stage] for stage in range(LANE_STAGES))),
+                front.operation.eq(Cat(operation[stage] for stage in range(FRONT_STAGES))),
                 terms[lane].eq(front.term),
             ]
         scalar = self._scalar(m, terms, operation)
@@ -205,7 +208,7 @@ class _Pipeline(wiring.Component):
             m.submodules[f"back{lane}"] = back = Back()
             waiting = Delayed(m, f"term{lane}", terms[lane].as_value())
             m.d.comb += [
-                back.term.eq(waiting[meets - LANE_STAGES]),
+                back.term.eq(waiting[meets - FRONT_STAGES]),
                 back.scalar.eq(scalar),
                 self.results[lane].eq(back.word),
             ]
@@ -217,10 +220,10 @@ class _Pipeline(wiring.Component):
         gathers = Delayed(m, "gathers", self.valid & self.gather, reset=True)
         first = Delayed(m, "first", self.first)
         m.submodules.gather = gather = Gather(self.geometry)
-        m.submodules.scalar = scalar = Scalar(self.geometry, SCALAR_STAGES)
-        at_reference = LANE_STAGES + depth
-        summed = LANE_STAGES + 2 * depth + GATHER_STAGES
-        meets = summed + SCALAR_STAGES
+        m.submodules.scalar = scalar = Scalar(self.geometry)
+        at_reference = FRONT_STAGES + depth
+        summed = FRONT_STAGES + 2 * depth + GATHER_STAGES
+        meets = sfu_depth(self.geometry) - BACK_STAGES
         m.d.comb += [
             gather.terms.eq(terms),
             gather.at_reference.eq(Cat(gathers[at_reference], first[at_reference])),

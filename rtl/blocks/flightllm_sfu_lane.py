@@ -13,12 +13,22 @@ from amaranth.lib.wiring import In, Out
 from hwsim.golden.flightllm_sfu import FRACTION, LEAST_EXPONENT, LOG2E, SCALAR
 from hwsim.golden.tables import EXP2
 from hwsim.laws.flightllm_isa import MiscOp
-from hwsim.laws.flightllm_sfu import LANE_STAGES
 from rtl.blocks.fp16 import Adder, Half, PieceTable, Rounder
 from rtl.blocks.registers import Delayed, named, register
 
-__all__ = ["EXPONENT_BITS", "OPERATION_BITS", "SCALAR_LAYOUT", "TERM_LAYOUT", "Back", "Front"]
+__all__ = [
+    "BACK_STAGES",
+    "EXPONENT_BITS",
+    "FRONT_STAGES",
+    "OPERATION_BITS",
+    "SCALAR_LAYOUT",
+    "TERM_LAYOUT",
+    "Back",
+    "Front",
+]
 
+FRONT_STAGES, BACK_STAGES = 9, 7
+"""Registers that are built here; that the law says the same is for the bench to find out."""
 OPERATION_BITS = 3
 MANTISSA_BITS = 22
 EXPONENT_BITS = 20
@@ -44,7 +54,7 @@ SCALAR_LAYOUT = data.StructLayout(
 
 
 class Front(wiring.Component):
-    """Two words in, a term out ``LANE_STAGES`` cycles later.
+    """Two words in, a term out ``FRONT_STAGES`` cycles later.
 
     Ports
     -----
@@ -62,7 +72,7 @@ class Front(wiring.Component):
                 "a": In(16),
                 "b": In(16),
                 "gather": In(1),
-                "operation": In(data.ArrayLayout(OPERATION_BITS, LANE_STAGES)),
+                "operation": In(data.ArrayLayout(OPERATION_BITS, FRONT_STAGES)),
                 "term": Out(TERM_LAYOUT),
             }
         )
@@ -150,7 +160,7 @@ class Front(wiring.Component):
 
 
 class Back(wiring.Component):
-    """A term times a scalar, rounded: ``EMIT_STAGES`` cycles.
+    """A term times a scalar, rounded: ``BACK_STAGES`` cycles.
 
     Ports
     -----

@@ -21,8 +21,10 @@ from rtl.blocks.flightllm_sfu_lane import SCALAR_LAYOUT, TERM_LAYOUT
 from rtl.blocks.fp16 import PieceTable, normalise
 from rtl.blocks.registers import Delayed, named, register
 
-__all__ = ["Gather", "Scalar", "sum_layout"]
+__all__ = ["GATHER_STAGES", "SCALAR_STAGES", "Gather", "Scalar", "sum_layout"]
 
+GATHER_STAGES, SCALAR_STAGES = 4, 14
+"""Registers that are built here, besides those of the trees."""
 ALIGNED_BITS = 22 + GUARD
 ELEMENTS_BITS = (MAX_BLOCKS * BLOCK_LANES).bit_length()
 SUM_BITS = ALIGNED_BITS + ELEMENTS_BITS
@@ -125,13 +127,12 @@ class Scalar(wiring.Component):
     scalar : Out[SCALAR_LAYOUT]
     """
 
-    def __init__(self, geometry: SFUGeometry, stages: int) -> None:
+    def __init__(self, geometry: SFUGeometry) -> None:
         self.geometry = geometry
-        self._last = stages - 1
         super().__init__(
             {
                 "total": In(sum_layout(geometry)),
-                "root": In(stages),
+                "root": In(SCALAR_STAGES),
                 "scalar": Out(SCALAR_LAYOUT),
             }
         )
@@ -139,7 +140,7 @@ class Scalar(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         """Normalise; reciprocal of the sum or of the number of beats; mean; root; round."""
         m = Module()
-        total, last = self.total, self._last
+        total, last = self.total, SCALAR_STAGES - 1
         normal, shift = self._normalised(m, "sum", total.sum, (32, 16, 8), (4, 2, 1))
         beats, beats_shift = self._normalised(m, "beats", total.beats, (16, 8), (4, 2, 1))
         reference = Delayed(m, "reference", total.reference)[2].as_signed()

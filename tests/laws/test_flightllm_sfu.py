@@ -22,6 +22,7 @@ from hwsim.laws.flightllm_sfu import (
     emits,
     latency,
 )
+from rtl.blocks.flightllm_sfu import sfu_depth
 
 lanes = st.sampled_from([2, 4, 8, 16])
 operations = st.sampled_from(OPERATIONS)
@@ -51,6 +52,12 @@ def test_a_command_has_a_beat_for_each_cycle_that_the_simulator_charges(
 )
 def test_sixteen_lanes_take_k_cycles_a_pass(operation: MiscOp, passes: int) -> None:
     assert beats(SFUGeometry(), Command(operation, 256)) == passes * 256
+
+
+@pytest.mark.parametrize("lanes", [2, 4, 8, 16])
+def test_the_unit_is_built_as_deep_as_the_law_says(lanes: int) -> None:
+    geometry = SFUGeometry(lanes=lanes)
+    assert sfu_depth(geometry) == latency(geometry)
 
 
 @pytest.mark.parametrize(("width", "cycles"), [(2, 36), (4, 38), (8, 40), (16, 42)])
