@@ -21,7 +21,8 @@ from rtl.block import MID_STREAM, Case
 
 __all__ = ["replay"]
 
-RESET_CYCLES = 2
+RESET_CYCLES = 1
+"""As short as can be: in a second one, a register without reset would follow those that have it."""
 Record = dict[str, list[int]]
 """The value of each port in each cycle."""
 

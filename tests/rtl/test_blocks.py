@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from importlib import import_module
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -48,6 +49,13 @@ def test_a_block_declares_enough_to_be_checked(name: str) -> None:
     assert len(found.mutants) >= 8
     assert len(found.diagram) >= 3
     assert len({mutant.name for mutant in found.mutants}) == len(found.mutants)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_passage_of_every_fault_is_there_once(name: str) -> None:
+    for mutant in block(name).mutants:
+        source = Path(import_module(mutant.source).__file__ or "").read_text()
+        assert source.count(mutant.old) == 1, mutant.name
 
 
 @pytest.mark.parametrize(("name", "parameter_set"), SETS)

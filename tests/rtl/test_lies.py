@@ -16,17 +16,30 @@ pytestmark = [pytest.mark.rtl, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 LIES = [
-    ("csd_chain", 1, "flightllm_chain", "return 6 + skew(", "return 7 + skew("),
-    ("csd_chain", 1, "flightllm_chain", "dsp + dsp // RUN", "dsp + dsp // RUN + 1"),
-    ("dequant", 3, "flightllm_dequant", "LATENCY = 3", "LATENCY = 4"),
-    ("instruction_scheduler", 1, "flightllm_scheduler", "FETCH_CYCLES = 3", "FETCH_CYCLES = 4"),
-    ("instruction_scheduler", 1, "flightllm_scheduler", "FAULT_CYCLES = 1", "FAULT_CYCLES = 2"),
-    ("sfu", 1, "flightllm_sfu", "LANE_STAGES = 9", "LANE_STAGES = 10"),
-    ("sfu", 1, "flightllm_sfu", "GATHER_STAGES = 4", "GATHER_STAGES = 5"),
-    ("sfu", 1, "flightllm_sfu", "SCALAR_STAGES = 14", "SCALAR_STAGES = 15"),
-    ("sfu", 1, "flightllm_sfu", "EMIT_STAGES = 7", "EMIT_STAGES = 8"),
-    ("vpu", 1, "flightllm_vpu", "return 3 + latency(", "return 4 + latency("),
-    ("vpu", 1, "flightllm_chain", "return 6 + skew(", "return 7 + skew("),
+    ("t3.mc_arbiter", 1, "t3_mc_arbiter", "queue.append(cycle)", "queue.append(cycle + 1)"),
+    ("flightllm.csd_chain", 1, "flightllm_chain", "return 6 + skew(", "return 7 + skew("),
+    ("flightllm.csd_chain", 1, "flightllm_chain", "dsp + dsp // RUN", "dsp + dsp // RUN + 1"),
+    ("flightllm.dequant", 3, "flightllm_dequant", "LATENCY = 3", "LATENCY = 4"),
+    (
+        "flightllm.instruction_scheduler",
+        1,
+        "flightllm_scheduler",
+        "FETCH_CYCLES = 3",
+        "FETCH_CYCLES = 4",
+    ),
+    (
+        "flightllm.instruction_scheduler",
+        1,
+        "flightllm_scheduler",
+        "FAULT_CYCLES = 1",
+        "FAULT_CYCLES = 2",
+    ),
+    ("flightllm.sfu", 1, "flightllm_sfu", "LANE_STAGES = 9", "LANE_STAGES = 10"),
+    ("flightllm.sfu", 1, "flightllm_sfu", "GATHER_STAGES = 4", "GATHER_STAGES = 5"),
+    ("flightllm.sfu", 1, "flightllm_sfu", "SCALAR_STAGES = 14", "SCALAR_STAGES = 15"),
+    ("flightllm.sfu", 1, "flightllm_sfu", "EMIT_STAGES = 7", "EMIT_STAGES = 8"),
+    ("flightllm.vpu", 1, "flightllm_vpu", "return 3 + latency(", "return 4 + latency("),
+    ("flightllm.vpu", 1, "flightllm_chain", "return 6 + skew(", "return 7 + skew("),
 ]
 """Block, its set of parameters, the law, what it says and what it says when it lies."""
 VERIFY = """
@@ -44,7 +57,7 @@ print(*report.failures, sep="\\n")
 
 
 def test_every_block_is_lied_about() -> None:
-    assert {f"flightllm.{name}" for name, *_ in LIES} == set(BLOCKS)
+    assert {name for name, *_ in LIES} == set(BLOCKS)
 
 
 @pytest.mark.parametrize(("name", "parameter_set", "law", "says", "lies"), LIES)
@@ -58,7 +71,7 @@ def test_a_law_that_is_a_cycle_off_is_noticed(
     assert text.count(says) == 1
     source.write_text(text.replace(says, lies))
     done = subprocess.run(
-        [sys.executable, "-c", VERIFY, f"flightllm.{name}", str(parameter_set)],
+        [sys.executable, "-c", VERIFY, name, str(parameter_set)],
         check=True,
         capture_output=True,
         text=True,
