@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
-__all__ = ["cache_folder", "digest"]
+__all__ = ["cache_folder", "digest", "digest_of", "sources"]
 
 
 def cache_folder(*parts: str) -> Path:
@@ -25,3 +26,21 @@ def digest(parts: Iterable[bytes | str]) -> str:
         content = part.encode() if isinstance(part, str) else part
         total.update(len(content).to_bytes(8, "little") + content)
     return total.hexdigest()
+
+
+@cache
+def sources(below: tuple[str, ...]) -> tuple[Path, ...]:
+    """Every file of ours with a part in an answer, in or below the places given."""
+    root = Path(__file__).parents[2]
+    found = (path for place in below for path in (root / place, *(root / place).rglob("*")))
+    return tuple(sorted(path for path in found if path.suffix in {".py", ".v"}))
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """One name for the contents of files, in order; a process reads each once."""
+    return digest(map(_content, files))
+
+
+@cache
+def _content(path: Path) -> bytes:
+    return path.read_bytes()

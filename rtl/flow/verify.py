@@ -6,17 +6,16 @@ import importlib
 import json
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from random import Random
 
 from hwsim.config import Config
 from hwsim.replace import replaced_file
 from rtl.block import MID_STREAM, Block, Mutant
-from rtl.flow.cache import cache_folder, digest
+from rtl.flow.cache import cache_folder, digest, digest_of, sources
 from rtl.flow.emit import StaleMutantError, emit, emit_mutant
 from rtl.flow.label import label, module_name
 from rtl.flow.simulate import Design, SimulationError, run_cases
@@ -307,27 +306,9 @@ def _read(path: Path) -> Run:
     return Run(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
-@cache
-def sources(below: tuple[str, ...]) -> tuple[Path, ...]:
-    """Every file of ours with a part in an answer, in or below the places given."""
-    root = Path(__file__).parents[2]
-    found = (path for place in below for path in (root / place, *(root / place).rglob("*")))
-    return tuple(sorted(path for path in found if path.suffix in {".py", ".v"}))
-
-
 def bench_file(block_: Block) -> Path:
     """Where the block's cases come from."""
     return Path(str(importlib.import_module(BLOCKS[block_.name]).__file__))
-
-
-@cache
-def _content(path: Path) -> bytes:
-    return path.read_bytes()
-
-
-def digest_of(files: Iterable[Path]) -> str:
-    """One name for the contents of files, in order; a process reads each once."""
-    return digest(map(_content, files))
 
 
 def _simulate(block_: Block, config: Config, design: Design, setting: Setting) -> Run:

@@ -22,6 +22,7 @@ from hwsim.config import Config
 from hwsim.laws.pipeline import rigid_pipeline
 from rtl import registry
 from rtl.block import TAIL_CYCLES, Block, Case, Mode, Mutant, Offer
+from rtl.flow import cache
 from rtl.flow import verify as flow
 from rtl.flow.emit import StaleMutantError, emit, emit_mutant
 from rtl.flow.simulate import Design, build
@@ -347,9 +348,9 @@ def test_an_answer_depends_on_every_source_of_the_bench(
 ) -> None:
     setting, design = Setting(simulator, 0, fresh=False), Design("toy", "")
     asked = ingredients(TOY, IncrementConfig(), None, setting, design)
-    content = flow._content
+    content = cache._content
     monkeypatch.setattr(
-        flow, "_content", lambda path: content(path) + b" " * path.as_posix().endswith(name)
+        cache, "_content", lambda path: content(path) + b" " * path.as_posix().endswith(name)
     )
     assert ingredients(TOY, IncrementConfig(), None, setting, design)["bench"] != asked["bench"]
 
@@ -361,9 +362,9 @@ def test_without_its_verilog_a_design_is_known_by_all_hardware(
 ) -> None:
     setting = Setting(simulator, 0, fresh=False)
     asked = ingredients(TOY, IncrementConfig(), None, setting)
-    content = flow._content
+    content = cache._content
     monkeypatch.setattr(
-        flow, "_content", lambda path: content(path) + b" " * path.as_posix().endswith(name)
+        cache, "_content", lambda path: content(path) + b" " * path.as_posix().endswith(name)
     )
     assert ingredients(TOY, IncrementConfig(), None, setting)["design"] != asked["design"]
 
