@@ -67,6 +67,7 @@ class ArbiterGeometry(Config):
     """How wide an arbiter's requests and counts are."""
 
     request_bits: Annotated[int, Field(ge=1, le=1024)] = 64
+    """Bits of a request, which the arbiter hands on as they are."""
     entry_bits: Annotated[int, Field(ge=1, le=16)] = 8
     """Bits of the entries that the queue reports."""
     wait_bits: Annotated[int, Field(ge=1, le=16)] = 12
