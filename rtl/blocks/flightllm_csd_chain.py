@@ -139,7 +139,7 @@ class ChainPath(wiring.Component):
             else:
                 passed = None
             p, cascade = self._multiply(m, dsp, density, passed, None if head else cascade)
-            if dsp % GROUP == GROUP - 1:
+            if self._may_end(dsp):
                 node = self._reduce(m, dsp, density, p, excess if dsp % RUN == RUN - 1 else None)
                 held = Delayed(m, f"node{dsp // GROUP}", node)
                 m.d.comb += Value.cast(self.sums[dsp // GROUP]).eq(
@@ -212,6 +212,11 @@ class ChainPath(wiring.Component):
         run = min(RUN, self.geometry.chain_length)
         arrives = Delayed(m, f"excess{dsp // RUN}", above)[skew(dsp + run - 1) - skew(dsp - 1)]
         return Cat(p[:PASSED_BITS], Const(0, LANE_BITS - PASSED_BITS), high), arrives.as_signed()
+
+    def _may_end(self, dsp: int) -> bool:
+        """Whether a segment of some mode ends here: elsewhere there is no node, P is not read."""
+        densities = self.geometry.densities
+        return any((dsp + 1) % segment(self.geometry, mode) == 0 for mode in densities)
 
     def _reduce(
         self, m: Module, dsp: int, density: Delayed, p: Signal, excess: Value | None
