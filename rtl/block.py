@@ -132,5 +132,7 @@ class Block:
     proofs: Sequence[Proof] = ()
     models: Sequence[Path] = ()
     """Simulation models of the primitives it instantiates."""
+    ports: Mapping[str, str] = field(default_factory=dict)
+    """What each port means, by ``PORT`` or ``STREAM``, and each field, by ``STREAM.FIELD``."""
     codes: Callable[[Any], Mapping[str, Mapping[str, int]]] = field(default=lambda _config: {})
     """The values that a field can have and what each means, by ``STREAM.FIELD``."""

@@ -55,6 +55,7 @@ def list_blocks(blocks: BlocksArgument = None, json: JsonOption = False) -> None
     _print_modes(chosen)
     for block in chosen if blocks else ():
         _print_parameters(block)
+        _print_ports(block)
 
 
 def _print_modes(blocks: list[Block]) -> None:
@@ -78,6 +79,16 @@ def _print_parameters(block: Block) -> None:
     ]
     print_text(f"\n{block.name}: --set NAME=VALUE\n\n")
     print_table(("parameter", "default", "must be", "what it is"), rows)
+
+
+def _print_ports(block: Block) -> None:
+    from rtl.flow.generate import names
+
+    print_text("\n")
+    print_table(
+        ("port, or field", "what it is"),
+        [(name, block.ports.get(name, "")) for name in names(block, block.parameters())],
+    )
 
 
 def _described(block: Block) -> dict[str, object]:

@@ -14,6 +14,7 @@ from hwsim.laws.pipeline import rigid_pipeline
 from rtl.benches.stimulus import STALLS, gaps, pack, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer
 from rtl.blocks.flightllm_csd_chain import CSDChain
+from rtl.ports.flightllm_csd_chain import PORTS
 from rtl.primitives.dsp48e2 import MODEL
 from rtl.proofs.flightllm_csd_chain import CONTROL
 
@@ -147,6 +148,7 @@ BLOCK = Block(
     parameters=ChainGeometry,
     component=CSDChain,
     modes=_timing,
+    ports=PORTS,
     codes=lambda g: {"i.density": {f"{d.n}:{d.m}": code for code, d in enumerate(g.densities)}},
     cases=_cases,
     bins=_bins,

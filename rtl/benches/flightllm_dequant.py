@@ -16,6 +16,7 @@ from hwsim.laws.flightllm_dequant import LATENCY, SHIFT_BITS, DequantGeometry, R
 from rtl.benches.stimulus import STALLS, gaps, pack, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer, Proof
 from rtl.blocks.flightllm_dequant import Dequant
+from rtl.ports.flightllm_dequant import PORTS
 from rtl.proofs.flightllm_dequant import NothingLost
 
 __all__ = ["BLOCK"]
@@ -198,6 +199,7 @@ BLOCK = Block(
     parameters=DequantGeometry,
     component=Dequant,
     modes=_timing,
+    ports=PORTS,
     codes=lambda g: {"runs.code": {f"{w} bit": code for code, w in enumerate(g.widths)}},
     cases=_cases,
     bins=_bins,

@@ -33,6 +33,7 @@ from hwsim.laws.flightllm_scheduler import (
 from rtl.benches.stimulus import STALLS, gaps, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer
 from rtl.blocks.flightllm_instruction_scheduler import InstructionScheduler
+from rtl.ports.flightllm_instruction_scheduler import PORTS
 from rtl.proofs.flightllm_instruction_scheduler import IN_ORDER, NO_HANG, TOKENS
 
 __all__ = ["BLOCK", "replayed"]
@@ -326,6 +327,7 @@ BLOCK = Block(
     parameters=SchedulerGeometry,
     component=InstructionScheduler,
     modes=_timing,
+    ports=PORTS,
     codes=lambda _: {field: {c.name: c.value for c in codes} for field, codes in CODES.items()},
     cases=_cases,
     bins=_bins,

@@ -24,6 +24,7 @@ from rtl.benches.stimulus import STALLS, gaps, pack, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer
 from rtl.blocks.flightllm_sfu import SFU
 from rtl.blocks.flightllm_sfu_lane import OPERATION_BITS
+from rtl.ports.flightllm_sfu import PORTS
 from rtl.proofs.flightllm_sfu import CONTROL
 
 __all__ = ["BLOCK"]
@@ -252,6 +253,7 @@ BLOCK = Block(
     parameters=SFUGeometry,
     component=SFU,
     modes=_timing,
+    ports=PORTS,
     codes=lambda _: {"command.operation": {op.name.lower(): op.value for op in OPERATIONS}},
     cases=_cases,
     bins=_bins,

@@ -31,6 +31,7 @@ from hwsim.laws.flightllm_vpu import (
 from rtl.benches.stimulus import STALLS, gaps, pack, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer
 from rtl.blocks.flightllm_vpu import VPU, instruction_layout, row_layouts
+from rtl.ports.flightllm_vpu import PORTS
 from rtl.primitives.dsp48e2 import MODEL
 from rtl.proofs.flightllm_vpu import CONTROL
 
@@ -492,6 +493,7 @@ BLOCK = Block(
     parameters=VPUGeometry,
     component=VPU,
     modes=_timing,
+    ports=PORTS,
     codes=_codes,
     cases=_cases,
     bins=_bins,

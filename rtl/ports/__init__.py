@@ -1,0 +1,1 @@
+"""What every port of a block means, and every field: unit, meaning, convention."""
