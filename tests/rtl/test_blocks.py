@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from importlib import import_module
 from itertools import pairwise
 from math import prod
@@ -21,6 +22,7 @@ from rtl.flow.emit import emit, verilog_of
 from rtl.flow.generate import generate, ports
 from rtl.flow.label import module_name
 from rtl.flow.lint import lint
+from rtl.flow.prove import prove
 from rtl.flow.tools import Simulator, find_simulator
 from rtl.flow.verify import Target, verify
 from rtl.parameters import config_of
@@ -29,6 +31,7 @@ from rtl.registry import BLOCKS, block
 pytestmark = pytest.mark.rtl
 
 SETS = [(name, i) for name in BLOCKS for i in range(len(block(name).sweep))]
+PROOFS = [(name, proof.name) for name in BLOCKS for proof in block(name).proofs]
 
 
 def chosen(name: str, parameter_set: int) -> tuple[Block, Config]:
@@ -48,6 +51,8 @@ def test_a_block_declares_enough_to_be_checked(name: str) -> None:
     assert len(found.sweep) >= 3
     assert len(found.mutants) >= 8
     assert len(found.diagram) >= 3
+    assert found.proofs
+    assert len({proof.name for proof in found.proofs}) == len(found.proofs)
     assert len({mutant.name for mutant in found.mutants}) == len(found.mutants)
 
 
@@ -169,6 +174,17 @@ def test_every_fault_is_caught(name: str, simulator: Simulator) -> None:
     (report,) = verify([Target(name, config)], simulator)
     assert report.problems() == []
     assert report.mutants == len(found.mutants)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "proof"), PROOFS)
+def test_every_proof_is_made_for_good_or_says_that_it_is_bounded(name: str, proof: str) -> None:
+    found, config = chosen(name, 0)
+    (tried,) = (each for each in found.proofs if each.name == proof)
+    (report,) = prove(replace(found, proofs=(tried,)), config)
+    assert report.problem == ""
+    assert report.passed
+    assert report.induction or tried.bounded
 
 
 @pytest.mark.slow

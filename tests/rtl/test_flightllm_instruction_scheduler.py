@@ -193,17 +193,3 @@ def test_the_rtl_issues_a_compiled_layer_as_the_machine_does(layer: Layer) -> No
         assert [cycle for cycle, _ in case.expected[unit.name.lower()]] == due
     design = Design(module_name(scheduler, geometry), emit(scheduler, geometry), scheduler.models)
     assert run_cases(design, find_simulator(), [case])["wrong"] == ""
-
-
-@pytest.mark.rtl
-@pytest.mark.slow
-def test_tokens_and_order_are_proven_for_good_and_that_it_goes_on_to_a_depth() -> None:
-    pytest.importorskip("amaranth")
-    from rtl.flow.prove import prove
-    from rtl.registry import block
-
-    scheduler = block("flightllm.instruction_scheduler")
-    reports = prove(scheduler, scheduler.parameters())
-    assert [report.problem for report in reports] == ["", "", ""]
-    assert [report.induction for report in reports] == [True, True, False]
-    assert [report.depth for report in reports] == [3, 3, 18]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -22,7 +22,6 @@ from hwsim.config import Config
 from hwsim.laws.pipeline import rigid_pipeline
 from rtl import registry
 from rtl.block import TAIL_CYCLES, Block, Case, Mode, Mutant, Offer
-from rtl.flow import cache
 from rtl.flow import verify as flow
 from rtl.flow.emit import StaleMutantError, emit, emit_mutant
 from rtl.flow.simulate import Design, build
@@ -344,28 +343,22 @@ SOURCES = (
 @pytest.mark.usefixtures("toy")
 @pytest.mark.parametrize("name", SOURCES)
 def test_an_answer_depends_on_every_source_of_the_bench(
-    name: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    name: str, simulator: Simulator, change: Callable[[str], None]
 ) -> None:
     setting, design = Setting(simulator, 0, fresh=False), Design("toy", "")
     asked = ingredients(TOY, IncrementConfig(), None, setting, design)
-    content = cache._content
-    monkeypatch.setattr(
-        cache, "_content", lambda path: content(path) + b" " * path.as_posix().endswith(name)
-    )
+    change(name)
     assert ingredients(TOY, IncrementConfig(), None, setting, design)["bench"] != asked["bench"]
 
 
 @pytest.mark.usefixtures("toy")
 @pytest.mark.parametrize("name", ["rtl/blocks/registers.py", "rtl/primitives/dsp48e2.v"])
 def test_without_its_verilog_a_design_is_known_by_all_hardware(
-    name: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    name: str, simulator: Simulator, change: Callable[[str], None]
 ) -> None:
     setting = Setting(simulator, 0, fresh=False)
     asked = ingredients(TOY, IncrementConfig(), None, setting)
-    content = cache._content
-    monkeypatch.setattr(
-        cache, "_content", lambda path: content(path) + b" " * path.as_posix().endswith(name)
-    )
+    change(name)
     assert ingredients(TOY, IncrementConfig(), None, setting)["design"] != asked["design"]
 
 

