@@ -225,6 +225,13 @@ def test_wrong_input_is_one_message(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_what_blocks_take_is_what_is_committed(hwsim: Command, repository: Path) -> None:
+    done = hwsim("rtl", "synth")
+    assert done.code == 0
+    assert done.out == (repository / "reports" / "rtl" / "resources.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "package"),
     [

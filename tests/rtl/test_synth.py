@@ -178,8 +178,3 @@ def test_bars_are_drawn(tmp_path: Path) -> None:
 def test_a_parameter_set_is_named_in_few_words() -> None:
     assert label(ChainGeometry()) == "default"
     assert label(DENSE) == "chain_length=4 densities=4:4,2:4"
-
-
-def test_the_readme_holds_the_committed_table(repository: Path) -> None:
-    table = (repository / "reports" / "rtl" / "resources.md").read_text()
-    assert table in (repository / "rtl" / "README.md").read_text()
