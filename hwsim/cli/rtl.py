@@ -126,13 +126,13 @@ def generate(
     from rtl.flow.generate import generate as write
 
     with progress("generate") as show:
-        written = []
+        written: dict[Path, None] = {}  # blocks share the models
         for done, (block, config) in enumerate(chosen):
             if show:
                 show(done / len(chosen), block.name)
-            written += write(block, config, out)
+            written |= dict.fromkeys(write(block, config, out))
             if pictures:
-                written += _pictures(block, config, out)
+                written |= dict.fromkeys(_pictures(block, config, out))
     if json:
         print_json({"schema": 1, "files": [str(path) for path in written]})
     else:

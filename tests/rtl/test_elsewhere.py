@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from rtl.parameters import config_of
 from rtl.registry import block
 
 pytestmark = pytest.mark.rtl
+
+PAGE = Path(__file__).parents[2] / "docs" / "rtl.md"
 
 
 @pytest.mark.parametrize(
@@ -32,3 +36,24 @@ def test_a_long_chain_reads_only_the_sums_that_end_somewhere(
     generate(found, config, tmp_path)
     sources = sorted(tmp_path.glob("*.v"))
     assert lint(simulator, sources, module_name(found, config)) == ""
+
+
+def test_the_lines_of_the_docs_lint_and_build_what_is_generated(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    found = block("flightllm.csd_chain")
+    generate(found, found.parameters(), tmp_path)
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("verilator ")]
+    assert len(lines) == 2
+    for line in lines:
+        done = subprocess.run(
+            shlex.split(line),
+            check=False,
+            cwd=tmp_path,
+            env=dict(simulator.environment),
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "obj_dir" / "libVflightllm_csd_chain.a").exists()
+    assert "i___05Fpayload" in (tmp_path / "obj_dir" / "Vflightllm_csd_chain.h").read_text()
