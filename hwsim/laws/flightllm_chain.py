@@ -83,6 +83,8 @@ class ChainGeometry(Config):
             where, n, m = f"densities[{i}]", density.n, density.m
             if m % n:
                 raise ValueError(f"{where}.n must divide m = {m}, got {n}")
+            if self.chain_length & (self.chain_length - 1):
+                continue  # a wrong length, which is said, is not a density's fault
             if self.chain_length % m:
                 raise ValueError(
                     f"{where}.m must divide chain_length = {self.chain_length}, got {m}"
