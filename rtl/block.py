@@ -12,11 +12,23 @@ from amaranth.lib import wiring
 
 from hwsim.config import Config
 
-__all__ = ["MID_STREAM", "TAIL_CYCLES", "Block", "Case", "Mode", "Mutant", "Offer", "Proof"]
+__all__ = [
+    "LEAVING",
+    "MID_STREAM",
+    "TAIL_CYCLES",
+    "Block",
+    "Case",
+    "Mode",
+    "Mutant",
+    "Offer",
+    "Proof",
+]
 
 
 MID_STREAM = "reset in mid-stream"
 """The bin of a case after one that was cut with something accepted and results owed."""
+LEAVING = "reset with results leaving"
+"""The bin of a case after one that was cut with results come out, and more owed."""
 TAIL_CYCLES = 96
 """More than the latency of any block, so that a result too many comes out."""
 
@@ -54,7 +66,8 @@ class Case:
     levels: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
     """For each output beside the streams, the values that it has, each from its cycle on."""
     cut: bool = False
-    """Whether the next reset comes without waiting for the last transfer."""
+    """Whether the next reset comes without waiting for the last transfer; a whole case follows, so
+    that what outlives the reset is seen."""
     owed: int = 0
     """Transfers of results that a case that is cut still owes, for what it accepted."""
     covers: frozenset[str] = frozenset()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hwsim.golden.flightllm_chain import chain_sums
 from hwsim.laws.flightllm_chain import RUN, ChainGeometry, beats, latency, segment
 from hwsim.laws.pipeline import rigid_pipeline
-from rtl.benches.stimulus import STALLS, gaps, pack, ready_pattern
+from rtl.benches.stimulus import STALLS, alternated, gaps, pack, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer
 from rtl.blocks.flightllm_csd_chain import CSDChain
 from rtl.ports.flightllm_csd_chain import PORTS
@@ -28,10 +28,12 @@ OPERANDS = ("random", "extreme", "least", "greatest", "alternating")
 
 
 def _cases(geometry: ChainGeometry, rng: Random) -> Iterator[Case]:
-    for stalls in STALLS:
-        yield _case(geometry, rng, stalls, stalls, BEATS, None)
-    for cut in (1, latency(geometry) - 1, latency(geometry) + 3):
-        yield _case(geometry, rng, f"reset after {cut}", "both", 50, cut)
+    first = latency(geometry)
+    cuts = ((1, "both"), (first - 1, "both"), (first + 3, "none"), (first + 20, "both"))
+    yield from alternated(
+        (_case(geometry, rng, f"reset after {at}", stalls, 50, at) for at, stalls in cuts),
+        (_case(geometry, rng, stalls, stalls, BEATS, None) for stalls in STALLS),
+    )
 
 
 def _case(
@@ -176,6 +178,11 @@ BLOCK = Block(
             "beats outlive a reset",
             "valid = Signal(stages)",
             "valid = Signal(stages, reset_less=True)",
+        ),
+        _short(
+            "result on offer outlives a reset",
+            "valid = Signal(stages)",
+            'valid = Cat(Signal(stages - 1, name="valid"), Signal(reset_less=True, name="last"))',
         ),
         _short("stall ignored", "moves.eq(self.o.ready | ~self.o.valid)", "moves.eq(1)"),
         _short(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hwsim.golden.flightllm_dequant import dequantise
 from hwsim.laws.flightllm_dequant import LATENCY, SHIFT_BITS, DequantGeometry, Run, transfers
-from rtl.benches.stimulus import STALLS, gaps, pack, ready_pattern
+from rtl.benches.stimulus import STALLS, alternated, gaps, pack, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer, Proof
 from rtl.blocks.flightllm_dequant import Dequant
 from rtl.ports.flightllm_dequant import PORTS
@@ -27,12 +27,21 @@ KINDS = ("random", "zero", "minus one", "least", "greatest")
 
 
 def _cases(geometry: DequantGeometry, rng: Random) -> Iterator[Case]:
+    cuts = ((1, "both"), (LATENCY, "both"), (LATENCY + 1, "both"), (20, "both"), (40, "none"))
+    yield from alternated(
+        (
+            _case(geometry, rng, f"reset after {at}", stalls, _runs(geometry, rng, 99), at)
+            for at, stalls in cuts
+        ),
+        _whole(geometry, rng),
+    )
+
+
+def _whole(geometry: DequantGeometry, rng: Random) -> Iterator[Case]:
     for stalls in STALLS:
         yield _case(geometry, rng, stalls, stalls, _runs(geometry, rng, BLOCKS), None)
     longest = Run(width=min(geometry.widths), blocks=geometry.run_blocks)
     yield _case(geometry, rng, "longest run", "none", [longest, *_runs(geometry, rng, 9)], None)
-    for cut in (1, LATENCY, LATENCY + 1, 20, 60):
-        yield _case(geometry, rng, f"reset after {cut}", "both", _runs(geometry, rng, 99), cut)
 
 
 def _runs(geometry: DequantGeometry, rng: Random, blocks: int) -> list[Run]:
@@ -229,6 +238,15 @@ BLOCK = Block(
             _SOURCE,
             "self.picked = Signal()",
             "self.picked = Signal(reset_less=True)",
+        ),
+        Mutant(
+            "block on offer outlives a reset",
+            _SOURCE,
+            "with m.If(block_free):\n            m.d.sync += [\n"
+            "                self.blocks.valid.eq(self.picked),",
+            "valid = Signal(reset_less=True)\n        m.d.comb += self.blocks.valid.eq(valid)\n"
+            "        with m.If(block_free):\n            m.d.sync += [\n"
+            "                valid.eq(self.picked),",
         ),
         Mutant(
             "bubble between the registers",

@@ -30,7 +30,7 @@ from hwsim.laws.flightllm_scheduler import (
     instructions,
     timetable,
 )
-from rtl.benches.stimulus import STALLS, gaps, ready_pattern
+from rtl.benches.stimulus import STALLS, alternated, gaps, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer
 from rtl.blocks.flightllm_instruction_scheduler import InstructionScheduler
 from rtl.ports.flightllm_instruction_scheduler import PORTS
@@ -65,15 +65,22 @@ STYLES = {
 
 def _cases(geometry: SchedulerGeometry, rng: Random) -> Iterator[Case]:
     """The short ones first: a fault that they show needs no long run."""
+    yield from alternated(_cut(geometry, rng), _whole(geometry, rng))
+
+
+def _cut(geometry: SchedulerGeometry, rng: Random) -> Iterator[Case]:
+    words, busy = _program(geometry, rng, 60)
+    for cut in (1, FETCH_CYCLES + 7, 41, 97):
+        traffic = _traffic(rng, len(words), "both")
+        yield replayed(geometry, f"reset after {cut}", words, busy, *traffic, cut=cut)
+
+
+def _whole(geometry: SchedulerGeometry, rng: Random) -> Iterator[Case]:
     yield _relays(geometry, rng)
     for unit in UNITS:
         yield _flooded(geometry, rng, unit)
     yield _full(geometry, rng, SYS, MISC)
     yield _full(geometry, rng, MISC, ST)
-    words, busy = _program(geometry, rng, 60)
-    for cut in (1, FETCH_CYCLES + 7, 41, 97):
-        traffic = _traffic(rng, len(words), "both")
-        yield replayed(geometry, f"reset after {cut}", words, busy, *traffic, cut=cut)
     yield _stopped(geometry, rng)
     for unit, taker in pairwise(RUNNING):
         yield _full(geometry, rng, unit, taker)

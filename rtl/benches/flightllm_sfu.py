@@ -20,7 +20,7 @@ from hwsim.laws.flightllm_sfu import (
     latency,
     two_pass,
 )
-from rtl.benches.stimulus import STALLS, gaps, pack, ready_pattern
+from rtl.benches.stimulus import STALLS, alternated, gaps, pack, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer
 from rtl.blocks.flightllm_sfu import SFU
 from rtl.blocks.flightllm_sfu_lane import OPERATION_BITS
@@ -114,10 +114,12 @@ OPERANDS: dict[str, Callable[[Draw, tuple[int, int]], tuple[Words, Words]]] = {
 
 def _cases(geometry: SFUGeometry, rng: Random) -> Iterator[Case]:
     commands = COMMANDS if geometry.lanes == BLOCK_LANES else 2 * COMMANDS
-    for cut in (1, latency(geometry) - 1, latency(geometry) + 40):
-        yield _case(geometry, rng, f"reset after {cut}", "both", 20, cut)
-    for stalls in STALLS:
-        yield _case(geometry, rng, stalls, stalls, commands, None)
+    first = latency(geometry)
+    cuts = ((1, "both"), (first - 1, "both"), (first + 40, "both"))
+    yield from alternated(
+        (_case(geometry, rng, f"reset after {at}", stalls, 20, at) for at, stalls in cuts),
+        (_case(geometry, rng, stalls, stalls, commands, None) for stalls in STALLS),
+    )
 
 
 def _case(

@@ -8,7 +8,7 @@ offered once they are all there.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
@@ -28,7 +28,7 @@ from hwsim.laws.flightllm_vpu import (
     fill,
     issue_cycles,
 )
-from rtl.benches.stimulus import STALLS, gaps, pack, ready_pattern
+from rtl.benches.stimulus import STALLS, alternated, gaps, pack, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer
 from rtl.blocks.flightllm_vpu import VPU, instruction_layout, row_layouts
 from rtl.ports.flightllm_vpu import PORTS
@@ -138,15 +138,36 @@ class _Seen:
     taken: list[int] = field(default_factory=list)
     left: list[int] = field(default_factory=list)
     written: dict[str, list[int]] = field(default_factory=dict)
+    drained: list[int] = field(default_factory=list)
+    """Cycles in which a column goes into the output FIFO."""
     covers: set[str] = field(default_factory=set)
+
+    def draining(self, columns: int) -> int:
+        """A cycle in which a result has left in part, and two columns or more are to be drained."""
+        return next(
+            cycle
+            for number, cycle in enumerate(self.drained)
+            if cycle > self.left[0] and number % columns < columns - 1
+        )
 
 
 def _cases(geometry: VPUGeometry, rng: Random) -> Iterator[Case]:
+    yield from alternated(_cut(geometry, rng), _whole(geometry, rng))
+
+
+def _cut(geometry: VPUGeometry, rng: Random) -> Iterator[Case]:
+    cuts: dict[str, Callable[[_Seen], int]] = {
+        f"reset after {at}": lambda _, at=at: at for at in CUTS
+    }
+    cuts["reset while draining"] = lambda seen: seen.draining(geometry.columns)
+    for name, cut in cuts.items():
+        yield _case(geometry, rng, name, "both", _tiles(geometry, rng, 400), cut)
+
+
+def _whole(geometry: VPUGeometry, rng: Random) -> Iterator[Case]:
     for stalls in STALLS:
         yield _case(geometry, rng, stalls, stalls, _tiles(geometry, rng, OUTPUTS))
     yield _case(geometry, rng, "deep sums", "none", [_deep(geometry)])
-    for cut in CUTS:
-        yield _case(geometry, rng, f"reset after {cut}", "both", _tiles(geometry, rng, 400), cut)
 
 
 def _case(
@@ -155,7 +176,7 @@ def _case(
     name: str,
     stalls: str,
     tiles: list[_Tile],
-    cut: int | None = None,
+    cut: Callable[[_Seen], int] | None = None,
 ) -> Case:
     program = _program(geometry, rng, tiles)
     ready = ready_pattern(rng, stalls)
@@ -163,7 +184,7 @@ def _case(
     sums = [split_sums(geometry, work.operands) for work in program.work]
     output = [work.instruction.output for work in program.work]
     values = np.array(results(zip(sums, output, strict=True))).reshape(-1, 2)
-    cycles = seen.left[-1] + 1 if cut is None else cut
+    cycles = seen.left[-1] + 1 if cut is None else cut(seen)
     left = bisect_left(seen.left, cycles)
     sent = _words(geometry, [work.instruction for work in program.work])
     expected = {
@@ -386,6 +407,7 @@ class _Core:
             seen.taken.append(cycle)
             if len(seen.taken) < len(self._work):
                 self._at = cycle + 1 + self._pauses[len(seen.taken)]
+        seen.drained += [cycle] * clock.drains
         emits = clock.emits and ready
         if emits:
             seen.left.append(cycle)
@@ -536,6 +558,11 @@ BLOCK = Block(
             "drain not refilled at its last column",
             "self.takes.eq((left == 0) | ((left == 1) & fifo.w_rdy))",
             "self.takes.eq(left == 0)",
+        ),
+        _mutant(
+            "columns outlive a reset",
+            "self.left = Signal(range(geometry.columns + 1))",
+            "self.left = Signal(range(geometry.columns + 1), reset_less=True)",
         ),
         _mutant(
             "output FIFO a column short",

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STALLS", "gaps", "pack", "ready_pattern"]
+from rtl.block import Case
+
+__all__ = ["STALLS", "alternated", "gaps", "pack", "ready_pattern"]
 
 STALLS = ("none", "input", "output", "both")
 """Which sides of a block a case stalls."""
+
+
+def alternated(cut: Iterable[Case], whole: Iterable[Case]) -> Iterator[Case]:
+    """Each case that is cut with a whole one behind it, which sees what its reset left."""
+    for pair in zip_longest(cut, whole):
+        yield from (case for case in pair if case is not None)
 
 
 def gaps(rng: Random, items: int, stalls: str) -> list[int]:

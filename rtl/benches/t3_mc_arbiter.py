@@ -27,7 +27,7 @@ from hwsim.laws.t3_mc_arbiter import (
     Transfers,
     transfers,
 )
-from rtl.benches.stimulus import STALLS, gaps, pack, ready_pattern
+from rtl.benches.stimulus import STALLS, alternated, gaps, pack, ready_pattern
 from rtl.block import Block, Case, Mode, Mutant, Offer, Proof
 from rtl.blocks.t3_mc_arbiter import MemoryArbiter
 from rtl.ports.t3_mc_arbiter import PORTS
@@ -53,10 +53,17 @@ ALWAYS_TAKEN = "settings and reports are always taken"
 
 def _cases(geometry: ArbiterGeometry, rng: Random) -> Iterator[Case]:
     """The short ones first: a fault that they show needs no long run."""
+    yield from alternated(_cut(geometry, rng), _whole(geometry, rng))
+
+
+def _cut(geometry: ArbiterGeometry, rng: Random) -> Iterator[Case]:
     for cut in (1, 3, 20, 90):
         traffic = _random(geometry, rng, "both", cut)
         name, ready = f"reset after {cut}", ready_pattern(rng, "both")
         yield replayed(geometry, rng, name, traffic, ready, cut)
+
+
+def _whole(geometry: ArbiterGeometry, rng: Random) -> Iterator[Case]:
     yield _without_settings(geometry, rng)
     if geometry.wait_bits <= MANY_BITS:
         yield _starved(geometry, rng)

@@ -17,7 +17,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-from rtl.block import MID_STREAM, Case
+from rtl.block import LEAVING, MID_STREAM, Case
 
 __all__ = ["replay"]
 
@@ -32,7 +32,7 @@ async def replay(dut: Any) -> None:
     """Every case from reset, until one differs."""
     cases: list[Case] = pickle.loads(Path("cases.pickle").read_bytes())
     Clock(dut.clk, 10, unit="ns").start()
-    cycles, bins, wrong, owed = 0, set[str](), "", False
+    cycles, bins, wrong, cut_off = 0, set[str](), "", set[str]()
     record: Record | None = {} if Path("record").exists() else None
     for number, case in enumerate(cases):
         consumers = {name: _Consumer(dut, name, case) for name in case.ready}
@@ -52,10 +52,17 @@ async def replay(dut: Any) -> None:
         if wrong:
             wrong = f"case {number} ({case.name}), {wrong}"
             break
-        bins |= {MID_STREAM} if owed else set()
-        owed = case.cut and case.owed > 0 and any(producer.seen for producer in producers)
+        bins |= cut_off
+        cut_off = _cut_off(case, producers, [*consumers.values()])
     answer = {"cycles": cycles, "bins": sorted(bins), "wrong": wrong, "record": record}
     Path("answer.json").write_text(json.dumps(answer))
+
+
+def _cut_off(case: Case, producers: list[_Producer], consumers: list[_Consumer]) -> set[str]:
+    """The bins that a reset after ``case`` is of."""
+    if not (case.cut and case.owed and any(producer.seen for producer in producers)):
+        return set()
+    return {MID_STREAM} | ({LEAVING} if any(consumer.seen for consumer in consumers) else set())
 
 
 async def _reset(dut: Any, producers: list[_Producer], consumers: list[_Consumer]) -> None:

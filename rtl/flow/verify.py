@@ -9,12 +9,13 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from random import Random
 
 from hwsim.config import Config
 from hwsim.replace import replaced_file
-from rtl.block import MID_STREAM, Block, Mutant
+from rtl.block import LEAVING, MID_STREAM, Block, Case, Mutant
 from rtl.flow.cache import cache_folder, digest, digest_of, sources
 from rtl.flow.emit import StaleMutantError, emit, emit_mutant
 from rtl.flow.label import label, module_name
@@ -244,10 +245,11 @@ def _note(report: BlockReport, target: Target, mutant: Mutant | None, run: Run) 
 
 
 def _all_bins(block_: Block, config: Config, run: Run) -> frozenset[str]:
-    """The block's own bins, what every stream must go through, and a reset in mid-stream."""
+    """The block's own bins, what every stream must go through, and resets under way."""
     inputs = {f"{name}: {what}" for name in run.inputs for what in INPUT_BINS}
     outputs = {f"{name}: {what}" for name in run.ready for what in OUTPUT_BINS}
-    return block_.bins(config) | (inputs | outputs) - set(block_.exempt(config)) | {MID_STREAM}
+    streams = (inputs | outputs) - set(block_.exempt(config))
+    return block_.bins(config) | streams | {MID_STREAM, LEAVING}
 
 
 def _run(name: str, config: Config, mutant: Mutant | None, setting: Setting) -> Run:
@@ -313,6 +315,7 @@ def bench_file(block_: Block) -> Path:
 
 def _simulate(block_: Block, config: Config, design: Design, setting: Setting) -> Run:
     cases = list(block_.cases(config, Random(setting.seed)))
+    _need_whole_cases(cases)
     answer = run_cases(design, setting.simulator, cases)
     played = (case.covers for case in cases if not case.cut)
     covered = frozenset[str]().union(*played, answer["bins"])
@@ -325,3 +328,13 @@ def _simulate(block_: Block, config: Config, design: Design, setting: Setting) -
         inputs=tuple(cases[0].inputs),
         ready=tuple(cases[0].ready),
     )
+
+
+def _need_whole_cases(cases: Sequence[Case]) -> None:
+    """Refuse cases of which one that is cut has none behind it to see all that its reset left."""
+    for case, after in zip_longest(cases, cases[1:]):
+        if case.cut and (after is None or after.cut):
+            found = "nothing" if after is None else repr(after.name)
+            raise SimulationError(
+                f"case {case.name!r}: what follows must be a case that is not cut, got {found}"
+            )

@@ -21,7 +21,7 @@ from pydantic import Field
 from hwsim.config import Config
 from hwsim.laws.pipeline import rigid_pipeline
 from rtl import registry
-from rtl.block import TAIL_CYCLES, Block, Case, Mode, Mutant, Offer
+from rtl.block import LEAVING, MID_STREAM, TAIL_CYCLES, Block, Case, Mode, Mutant, Offer
 from rtl.flow import verify as flow
 from rtl.flow.emit import StaleMutantError, emit, emit_mutant
 from rtl.flow.simulate import Design, build
@@ -76,13 +76,13 @@ def cases(config: IncrementConfig, rng: Random, late: int = 0, off: int = 0) -> 
 
 
 def cut(owed: int = 1) -> Case:
-    """Cut before anything came, or with the result of one item owed."""
+    """Cut before anything came, or with one result out and that of one more item owed."""
     return Case(
         name="cut",
-        inputs={"i": Offer([1], [1 - owed])},
-        ready={"o": [True]},
-        expected={"i": [(0, 1)] * owed, "o": []},
-        cycles=1,
+        inputs={"i": Offer([1, 1], [3 - 3 * owed, 0])},
+        ready={"o": [False, False, True]},
+        expected={"i": [(0, 1), (2, 1)] * owed, "o": [(2, 2)] * owed},
+        cycles=3,
         cut=True,
         owed=owed,
         covers=frozenset({"blue moon"}),
@@ -151,15 +151,42 @@ def test_a_case_that_is_cut_covers_no_bin_of_its_own(toy: str, simulator: Simula
     assert only(toy, simulator, hopeful) == ["not covered: blue moon"]
 
 
-@pytest.mark.parametrize("last", [cut(owed=0), None])
-def test_a_reset_with_nothing_owed_is_not_in_mid_stream(
-    toy: str, simulator: Simulator, last: Case | None
+UNBORN = replace(
+    cut(),
+    inputs={"i": Offer([1], [0])},
+    expected={"i": [(0, 1)], "o": []},
+    cycles=1,
+)
+"""Cut with a result owed before any has come out."""
+
+
+@pytest.mark.parametrize(
+    ("first", "missed"), [(cut(owed=0), [MID_STREAM, LEAVING]), (UNBORN, [LEAVING])]
+)
+def test_a_reset_covers_what_it_cuts_off(
+    toy: str, simulator: Simulator, first: Case, missed: list[str]
 ) -> None:
     def chosen(config: IncrementConfig, rng: Random) -> Iterator[Case]:
         _, case = cases(config, rng)
-        yield from (last, case) if last else (case, cut())  # of the last case no reset follows
+        yield from (first, case)
 
-    assert only(toy, simulator, replace(TOY, cases=chosen)) == ["not covered: reset in mid-stream"]
+    problems = only(toy, simulator, replace(TOY, cases=chosen))
+    assert problems == [f"not covered: {bin_}" for bin_ in missed]
+
+
+@pytest.mark.parametrize(
+    ("order", "found"), [((0, 1, 0), "nothing"), ((0, 0, 1), "'cut'"), ((0,), "nothing")]
+)
+def test_a_case_that_is_cut_without_a_whole_one_behind_it_is_refused(
+    toy: str, simulator: Simulator, order: tuple[int, ...], found: str
+) -> None:
+    def chosen(config: IncrementConfig, rng: Random) -> Iterator[Case]:
+        made = list(cases(config, rng))
+        yield from (made[i] for i in order)
+
+    assert only(toy, simulator, replace(TOY, cases=chosen)) == [
+        "default: case 'cut': what follows must be a case that is not cut, got " + found
+    ]
 
 
 def test_a_stream_that_is_never_paused_is_not_covered(toy: str, simulator: Simulator) -> None:

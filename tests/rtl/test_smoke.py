@@ -5,7 +5,6 @@ The whole of it (every block, parameter set, case and fault) is in ``test_blocks
 
 from __future__ import annotations
 
-from itertools import islice
 from random import Random
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from hwsim.config import Config
 from hwsim.errors import MissingToolError
+from rtl.benches.stimulus import STALLS
 from rtl.block import Block
 from rtl.flow.label import module_name
 from rtl.flow.simulate import Design, run_cases
@@ -31,8 +31,6 @@ SMALL = [
 ]
 ITEMS = 100
 """Beats, or blocks, of a case."""
-CASES = 4
-"""Those without stalls, with stalled inputs, outputs, both."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +42,7 @@ def verilator() -> Simulator:
 
 
 def _run(found: Block, config: Config, verilog: str, simulator: Simulator) -> dict[str, Any]:
-    cases = list(islice(found.cases(config, Random(0)), CASES))
+    cases = list(found.cases(config, Random(0)))
     design = Design(module_name(found, config), verilog, found.models)
     return run_cases(design, simulator, cases)
 
@@ -63,6 +61,6 @@ def test_a_small_block_obeys_golden_and_law_and_a_fault_is_caught(
     monkeypatch.setattr(f"{BLOCKS[name]}.{size}", ITEMS)
     right = _run(found, config, emit(found, config), verilator)
     assert right["wrong"] == ""
-    assert right["cycles"] > CASES * ITEMS
+    assert right["cycles"] > len(STALLS) * ITEMS
     (mutant,) = (mutant for mutant in found.mutants if mutant.name == fault)
     assert _run(found, config, emit_mutant(found, config, mutant), verilator)["wrong"] != ""
