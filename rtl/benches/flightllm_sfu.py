@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hwsim.golden import fp16
 from hwsim.golden.flightllm_sfu import compute
+from hwsim.laws.flightllm_isa import MiscOp
 from hwsim.laws.flightllm_sfu import (
     BLOCK_LANES,
     OPERATIONS,
@@ -32,6 +33,9 @@ __all__ = ["BLOCK"]
 Words = NDArray[np.int64]
 Draw = np.random.Generator
 COMMANDS = 160
+LONG = tuple(Command(operation, 1200) for operation in (MiscOp.ADD, MiscOp.SOFTMAX, MiscOp.RMSNORM))
+"""As long as vectors are: K beyond eight bits, for each way that an operation can go."""
+LONG_BIN = "K beyond 255"
 CORNERS = (0x0000, 0x0001, 0x03FF, 0x0400, 0x3BFF, 0x3C00, 0x7800, 0x7BFF)
 """Magnitudes: zero, the ends of the subnormals, the least normal, about one, the greatest."""
 NEGATIVE, MAGNITUDE = 0x8000, 0x7FFF
@@ -113,21 +117,34 @@ OPERANDS: dict[str, Callable[[Draw, tuple[int, int]], tuple[Words, Words]]] = {
 
 
 def _cases(geometry: SFUGeometry, rng: Random) -> Iterator[Case]:
-    commands = COMMANDS if geometry.lanes == BLOCK_LANES else 2 * COMMANDS
     first = latency(geometry)
     cuts = ((1, "both"), (first - 1, "both"), (first + 40, "both"))
     yield from alternated(
-        (_case(geometry, rng, f"reset after {at}", stalls, 20, at) for at, stalls in cuts),
-        (_case(geometry, rng, stalls, stalls, commands, None) for stalls in STALLS),
+        (
+            _case(geometry, rng, f"reset after {at}", stalls, _commands(geometry, rng, 20), at)
+            for at, stalls in cuts
+        ),
+        _whole(geometry, rng),
     )
 
 
+def _whole(geometry: SFUGeometry, rng: Random) -> Iterator[Case]:
+    commands = COMMANDS if geometry.lanes == BLOCK_LANES else 2 * COMMANDS
+    for stalls in STALLS:
+        yield _case(geometry, rng, stalls, stalls, _commands(geometry, rng, commands), None)
+    yield _case(geometry, rng, "long commands", "none", LONG, None)
+
+
 def _case(
-    geometry: SFUGeometry, rng: Random, name: str, stalls: str, items: int, cut: int | None
+    geometry: SFUGeometry,
+    rng: Random,
+    name: str,
+    stalls: str,
+    commands: Sequence[Command],
+    cut: int | None,
 ) -> Case:
     draw = np.random.default_rng(rng.getrandbits(64))
-    work = [_command(geometry, draw) for _ in range(items)]
-    commands = [command for command, *_ in work]
+    work = [_with_operands(geometry, draw, command) for command in commands]
     passes = [2 if two_pass(c.operation) else 1 for c in commands]
     a, b = (
         np.concatenate([item[n] for item, p in zip(work, passes, strict=True) for _ in range(p)])
@@ -141,7 +158,7 @@ def _case(
     traffic = Traffic(
         geometry,
         commands,
-        gaps(rng, items, stalls),
+        gaps(rng, len(commands), stalls),
         gaps(rng, len(sent), stalls),
         lambda c: ready[c % len(ready)],
     )
@@ -167,13 +184,19 @@ def _case(
     )
 
 
-def _command(geometry: SFUGeometry, draw: Draw) -> tuple[Command, str, Words, Words]:
-    """A command and its operands, [beats of a pass, lanes]."""
-    operation = OPERATIONS[draw.integers(len(OPERATIONS))]
-    blocks = int(draw.choice((1, 1, 2, 3, 5, 9)) * geometry.lanes // BLOCK_LANES) or 1
+def _commands(geometry: SFUGeometry, rng: Random, count: int) -> list[Command]:
+    """Short ones, of about as many beats whatever the lanes."""
+    lengths = [n * geometry.lanes // BLOCK_LANES or 1 for n in (1, 1, 2, 3, 5, 9)]
+    return [Command(rng.choice(OPERATIONS), rng.choice(lengths)) for _ in range(count)]
+
+
+def _with_operands(
+    geometry: SFUGeometry, draw: Draw, command: Command
+) -> tuple[Command, str, Words, Words]:
+    """A command, the kind of its operands, and they: [beats of a pass, lanes]."""
     kind = str(draw.choice(list(OPERANDS)))
-    shape = (blocks * BLOCK_LANES // geometry.lanes, geometry.lanes)
-    return Command(operation, blocks), kind, *OPERANDS[kind](draw, shape)
+    shape = (command.blocks * BLOCK_LANES // geometry.lanes, geometry.lanes)
+    return command, kind, *OPERANDS[kind](draw, shape)
 
 
 def _covered(work: list[tuple[Command, str, Words]]) -> frozenset[str]:
@@ -190,6 +213,7 @@ def _covered(work: list[tuple[Command, str, Words]]) -> frozenset[str]:
             f"{command.operation.name} of {'one beat' if len(words) == 1 else 'many beats'}"
             for command, _, words in work
         }
+        | {f"{c.operation.name}: {LONG_BIN}" for c, *_ in work if c.blocks > 255}
     )
 
 
@@ -218,6 +242,7 @@ def _bins(geometry: SFUGeometry) -> frozenset[str]:
         | {f"{kind} operands of {name}" for kind in OPERANDS for name in names}
         | {f"{r} result of {name}" for r in RESULTS for name in names if (r, name) not in never}
         | {f"{name} of {length}" for name in names for length in lengths}
+        | {f"{command.operation.name}: {LONG_BIN}" for command in LONG}
     )
 
 
@@ -276,6 +301,12 @@ BLOCK = Block(
         _mutant("results outlive a reset", _TOP, "~self.gather, reset=True)", "~self.gather)"),
         _mutant(
             "command taken between passes", _TOP, "taken & last & ~self.gather", "taken & last"
+        ),
+        _mutant(
+            "K cut to five bits",
+            _TOP,
+            "self.command.blocks * self._beats_a_block",
+            "self.command.blocks[:5] * self._beats_a_block",
         ),
         _mutant("second pass a beat short", _TOP, "left.eq(again)", "left.eq(again - 1)"),
         _mutant("terms a cycle early", _TOP, "meets - FRONT_STAGES]", "meets - 10]"),

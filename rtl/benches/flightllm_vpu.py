@@ -44,6 +44,9 @@ SPARSE, TINY, PLAIN = 0.7, 0.3, 0.7
 """Shares of tiles: sparse; of those, one block of the least density; of operands, not extreme."""
 EXTREMES = (-128, -127, -1, 0, 1, 127)
 DEEP_BITS = 26
+LONG = 128
+"""Blocks of K that an instruction of the published models works through, kept or not."""
+LONG_BIN = f"K of {LONG} blocks"
 CUTS = (20, 90, 151, 260)
 KINDS = ("empty", "dense", "sparse")
 HELD = "the drain holds all stages"
@@ -59,6 +62,8 @@ class _Tile:
     weights: Ints
     indices: Ints
     activations: Ints
+    whole: bool = False
+    """Whether an instruction is on all its blocks, never on a split."""
     base: Mapping[str, int] = field(default_factory=dict)
 
     def rows(self, geometry: VPUGeometry) -> dict[str, list[tuple[Ints, int]]]:
@@ -168,6 +173,10 @@ def _whole(geometry: VPUGeometry, rng: Random) -> Iterator[Case]:
     for stalls in STALLS:
         yield _case(geometry, rng, stalls, stalls, _tiles(geometry, rng, OUTPUTS))
     yield _case(geometry, rng, "deep sums", "none", [_deep(geometry)])
+    if _holds_long(geometry):
+        yield _case(
+            geometry, rng, "long K", "both", [_long(geometry, rng), _tile(geometry, _draw(rng))]
+        )
 
 
 def _case(
@@ -231,9 +240,13 @@ def _wrapped(layout: Any, instruction: Instruction) -> dict[str, int]:
 # --- programs ---
 
 
+def _draw(rng: Random) -> np.random.Generator:
+    return np.random.default_rng(rng.getrandbits(64))
+
+
 def _tiles(geometry: VPUGeometry, rng: Random, outputs: int) -> list[_Tile]:
     """Tiles of as many passes as give about that many values."""
-    draw = np.random.default_rng(rng.getrandbits(64))
+    draw = _draw(rng)
     tiles, values = [], 0
     while values < outputs:
         tiles.append(_tile(geometry, draw))
@@ -293,6 +306,29 @@ def _deep(geometry: VPUGeometry) -> _Tile:
     )
 
 
+def _holds_long(geometry: VPUGeometry) -> bool:
+    """Whether a sparse tile of ``LONG`` blocks finds room, and as much again."""
+    rows = LONG * max(block_beats(geometry))
+    blocks = min(geometry.table_entries, geometry.activation_blocks)
+    return blocks >= 2 * LONG and min(geometry.weight_rows, geometry.index_rows) >= 2 * rows
+
+
+def _long(geometry: VPUGeometry, rng: Random) -> _Tile:
+    """A sparse tile of one pass over ``LONG`` kept blocks of all densities."""
+    draw, length = _draw(rng), geometry.chain_length
+    codes = draw.integers(len(geometry.densities), size=LONG)
+    beats = int(np.array(block_beats(geometry))[codes].sum())
+    return _Tile(
+        True,
+        codes,
+        draw.integers(LONG, size=LONG),
+        draw.integers(-128, 128, size=(beats, length)),
+        draw.integers(1 << geometry.index_bits, size=(beats, length)),
+        draw.integers(-128, 128, size=(1, LONG, 2, length)),
+        whole=True,
+    )
+
+
 def _program(geometry: VPUGeometry, rng: Random, tiles: list[_Tile]) -> _Program:
     layouts = row_layouts(geometry)
     next_row = {name: rows - rng.randrange(1, 9) for name, (_, rows) in layouts.items()}
@@ -314,13 +350,14 @@ def _program(geometry: VPUGeometry, rng: Random, tiles: list[_Tile]) -> _Program
 def _passes(
     geometry: VPUGeometry, rng: Random, number: int, tile: _Tile, closes: bool
 ) -> Iterator[_Work]:
-    """Each pass in one to three splits, some of them empty; most results at the end of a pass.
+    """Each pass in one to three splits, some of them empty, or whole; most results at its end.
 
     The one that ``closes`` the program leaves no sums behind.
     """
     blocks = len(tile.codes)
     for pass_ in range(len(tile.activations)):
-        cuts = sorted(rng.randrange(blocks + 1) for _ in range(rng.choice((0, 0, 1, 2))))
+        splits = 0 if tile.whole else rng.choice((0, 0, 1, 2))
+        cuts = sorted(rng.randrange(blocks + 1) for _ in range(splits))
         for first, last in pairwise((0, *cuts, blocks)):
             output = rng.random() < (0.9 if last == blocks else 0.3)
             instruction = tile.instruction(geometry, pass_, first, last, output)
@@ -445,12 +482,14 @@ def _bins(geometry: VPUGeometry) -> frozenset[str]:
         | {f"{kept} splits kept" for kept in (0, 1, 2)}
         | {"taken in the last cycle of issue", "one cycle of issue", HELD}
         | {f"sum beyond 2^{DEEP_BITS}"}
+        | ({LONG_BIN} if _holds_long(geometry) else set())
     )
 
 
 def _covered(geometry: VPUGeometry, program: _Program, values: Ints) -> frozenset[str]:
     codes = [code for item in program.work for code in item.operands.codes]
     kinds = [_kind(item) for item in program.work]
+    lengths = [len(item.operands.codes) for item in program.work]
     kept, splits = 0, set[int]()
     for item in program.work:
         splits |= {min(kept, 2)} if item.instruction.output else set()
@@ -464,6 +503,7 @@ def _covered(geometry: VPUGeometry, program: _Program, values: Ints) -> frozense
         | {f"{kept} splits kept" for kept in splits}
         | ({"one cycle of issue"} if 1 in beats else set())
         | ({f"sum beyond 2^{DEEP_BITS}"} if values.max() > 1 << DEEP_BITS else set())
+        | ({LONG_BIN} if ("sparse", LONG) in zip(kinds, lengths, strict=True) else set())
     )
 
 
@@ -502,6 +542,13 @@ SMALL = {
     "table_entries": "16",
     "output_columns": "3",
 }
+ROOMY = SMALL | {
+    "weight_rows": "1024",
+    "index_rows": "1024",
+    "activation_blocks": "256",
+    "table_entries": "256",
+}
+"""As small a VPU as has room for a long K."""
 
 
 def _mutant(name: str, old: str, new: str) -> Mutant:
@@ -580,6 +627,13 @@ BLOCK = Block(
             "indices taken by dense beats",
             "if not self.geometry.densities[code].dense:",
             "if True:",
+        ),
+        Mutant(
+            "blocks counted to 64",
+            _SOURCE,
+            "now.blocks.eq(now.blocks - 1)",
+            "now.blocks.eq((now.blocks - 1)[:6])",
+            settings=ROOMY,
         ),
         _mutant("activation base ignored", "now.activations + block.k", "block.k"),
         _mutant(
