@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hwsim.golden.flightllm_chain import Ints, chain_sums
 from hwsim.laws.flightllm_chain import GROUP, segment
-from hwsim.laws.flightllm_vpu import VPUGeometry, block_beats
+from hwsim.laws.flightllm_vpu import VPUGeometry, block_rows
 
 __all__ = ["Operands", "results", "split_sums"]
 
@@ -38,7 +38,7 @@ def split_sums(geometry: VPUGeometry, operands: Operands) -> NDArray[np.int64]:
 
     Beat b of a block holds the m / n columns from b x m / n on, one a segment of the chain.
     """
-    of = block_beats(geometry)
+    of = block_rows(geometry)
     counts = np.array([of[code] for code in operands.codes], np.int64)
     codes = np.repeat(np.array(operands.codes, np.int64), counts)
     block = np.repeat(np.arange(len(counts)), counts)

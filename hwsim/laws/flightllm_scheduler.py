@@ -228,7 +228,7 @@ def timetable(
 ) -> Timetable:
     """The cycles of everything that happens to ``program``.
 
-    Instruction i keeps its unit busy for ``busy[i]`` cycles, at least ``MIN_CYCLES`` (1 for SYS).
+    Instruction i keeps its unit busy for ``busy[i]`` cycles, ``MIN_CYCLES`` at least; SYS, for 1.
     Word j is offered ``gaps[j]`` cycles after the word before it was taken; a unit takes its
     instructions in the cycles in which it is ``ready``. Without them nobody ever stalls.
 
@@ -256,7 +256,7 @@ def timetable(
         free = [unit.first(found.queued[-1]), unit.done + 1, *(t.there() for t in waits)]
         barrier = each.unit is Opcode.SYS
         unit.issued = _next(ready.get(each.unit), max(*free, room if barrier else 0))
-        unit.done = unit.issued if barrier else max(unit.issued + cycles - 1, room)
+        unit.done = unit.issued if barrier else max(unit.issued + max(cycles, MIN_CYCLES) - 1, room)
         for tokens in waits:
             tokens.taken.append(unit.issued)
         for tokens in gives:

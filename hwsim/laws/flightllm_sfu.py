@@ -121,7 +121,8 @@ class Traffic:
     """The cycle of every transfer, under any stalls.
 
     The unit stops as a whole while a result is not taken. Between two beats that come at once there
-    is no bubble; a command that comes late costs the cycles it is late.
+    is no bubble; a command that comes late costs the cycles it is late. Commands that ask for more
+    beats than ``gaps`` has are left unfinished.
     """
 
     geometry: SFUGeometry
@@ -141,7 +142,7 @@ class Traffic:
         work = self._work()
         current: list[bool] = []  # the beats of the command at work that are still to come
         cycle, results = 0, sum(sum(emits(self.geometry, c)) for c in self.commands)
-        while len(self.left) < results:
+        while len(self.left) < results and (operands.taken < len(self.gaps) or any(stages)):
             leaves = stages[-1] and self.ready(cycle)
             if leaves or not stages[-1]:
                 stages.pop()

@@ -25,7 +25,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field, model_validator
 
-from hwsim.laws.flightllm_chain import ChainGeometry, beats, latency
+from hwsim.laws.flightllm_chain import ChainGeometry, beats, latency, segment
 
 __all__ = [
     "SUM_BITS",
@@ -33,6 +33,7 @@ __all__ = [
     "Instruction",
     "VPUGeometry",
     "block_beats",
+    "block_rows",
     "dense_code",
     "fill",
     "issue_cycles",
@@ -128,6 +129,15 @@ def dense_code(geometry: VPUGeometry) -> int:
 def block_beats(geometry: VPUGeometry) -> list[int]:
     """For each code of density the beats, and so the cycles, of one block."""
     return [int(beats(geometry, density, geometry.columns)) for density in geometry.densities]
+
+
+def block_rows(geometry: VPUGeometry) -> list[int]:
+    """For each code of density the rows of weights of one block, a column a segment of the chain.
+
+    Counted from what a row holds. That the chain works off a row a cycle is :func:`block_beats`.
+    """
+    columns_of = (geometry.chain_length // segment(geometry, d) for d in geometry.densities)
+    return [geometry.columns // columns for columns in columns_of]
 
 
 def issue_cycles(geometry: VPUGeometry, codes: Iterable[int]) -> int:

@@ -166,7 +166,7 @@ def _case(
     cycles = traffic.left[-1] + 1 if cut is None else cut
     times = ((traffic.taken, asked), (traffic.entered, sent), (traffic.left, seen))
     taken, entered, left = (
-        [(c, w) for c, w in zip(at, words, strict=True) if c < cycles] for at, words in times
+        [(c, w) for c, w in zip(at, words, strict=False) if c < cycles] for at, words in times
     )
     return Case(
         name=name,

@@ -24,6 +24,7 @@ from hwsim.laws.flightllm_vpu import (
     Instruction,
     VPUGeometry,
     block_beats,
+    block_rows,
     dense_code,
     fill,
     issue_cycles,
@@ -86,7 +87,7 @@ class _Tile:
         return np.repeat(~dense[self.codes], self._beats(geometry))
 
     def _beats(self, geometry: VPUGeometry) -> Ints:
-        return np.array(block_beats(geometry), np.int64)[self.codes]
+        return np.array(block_rows(geometry), np.int64)[self.codes]
 
     def operands(self, geometry: VPUGeometry, pass_: int, first: int, last: int) -> Operands:
         """What an instruction on blocks ``first`` to ``last`` reads."""
@@ -263,17 +264,17 @@ def _tile(geometry: VPUGeometry, draw: np.random.Generator) -> _Tile:
         half,
         geometry.table_entries // 2,
         geometry.weight_rows // 2 // geometry.columns,
-        geometry.index_rows // 2 // max(block_beats(geometry)),
+        geometry.index_rows // 2 // max(block_rows(geometry)),
     )
     blocks, sparse = int(draw.integers(1, most + 1)), bool(draw.random() < SPARSE)
     codes = draw.integers(len(geometry.densities), size=blocks)
     if not sparse:
         codes = np.full(min(blocks, 3), dense)
     elif draw.random() < TINY:
-        codes = np.full(1, int(np.argmin(block_beats(geometry))))
+        codes = np.full(1, int(np.argmin(block_rows(geometry))))
     depth = min(len(codes) + 2, half)
     passes = int(draw.integers(1, min(3, half // depth) + 1))
-    beats = int(np.array(block_beats(geometry))[codes].sum())
+    beats = int(np.array(block_rows(geometry))[codes].sum())
     weights, activations = (
         draw.integers(-128, 128, size=size)
         if draw.random() < PLAIN
@@ -293,7 +294,7 @@ def _tile(geometry: VPUGeometry, draw: np.random.Generator) -> _Tile:
 def _deep(geometry: VPUGeometry) -> _Tile:
     """Dense blocks of the greatest products, for sums of many splits."""
     code, length = dense_code(geometry), geometry.chain_length
-    beats = block_beats(geometry)[code]
+    beats = block_rows(geometry)[code]
     blocks = min(64, geometry.weight_rows // beats, geometry.activation_blocks)
     blocks = min(blocks, geometry.table_entries)
     return _Tile(
@@ -308,7 +309,7 @@ def _deep(geometry: VPUGeometry) -> _Tile:
 
 def _holds_long(geometry: VPUGeometry) -> bool:
     """Whether a sparse tile of ``LONG`` blocks finds room, and as much again."""
-    rows = LONG * max(block_beats(geometry))
+    rows = LONG * max(block_rows(geometry))
     blocks = min(geometry.table_entries, geometry.activation_blocks)
     return blocks >= 2 * LONG and min(geometry.weight_rows, geometry.index_rows) >= 2 * rows
 
@@ -317,7 +318,7 @@ def _long(geometry: VPUGeometry, rng: Random) -> _Tile:
     """A sparse tile of one pass over ``LONG`` kept blocks of all densities."""
     draw, length = _draw(rng), geometry.chain_length
     codes = draw.integers(len(geometry.densities), size=LONG)
-    beats = int(np.array(block_beats(geometry))[codes].sum())
+    beats = int(np.array(block_rows(geometry))[codes].sum())
     return _Tile(
         True,
         codes,

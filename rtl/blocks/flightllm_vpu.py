@@ -26,7 +26,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hwsim.laws.flightllm_chain import GROUP, segment
-from hwsim.laws.flightllm_vpu import SUM_BITS, VPUGeometry, block_beats, dense_code
+from hwsim.laws.flightllm_vpu import SUM_BITS, VPUGeometry, block_rows, dense_code
 from rtl.blocks.flightllm_csd_chain import ChainPath, beat_layout, chain_depth, sums_layout
 
 __all__ = [
@@ -84,7 +84,7 @@ def _steps_layout(geometry: VPUGeometry) -> data.StructLayout:
         {
             **dict.fromkeys(FLAGS, 1),
             "density": beat_layout(geometry)["density"].shape,
-            "beat": ceil_log2(max(block_beats(geometry))),
+            "beat": ceil_log2(max(block_rows(geometry))),
         }
     )
 
@@ -260,7 +260,7 @@ class _Sequencer(wiring.Component):
         """To the next beat, and from the last one of a block to the next block."""
         m.d.sync += [now.weights.eq(now.weights + 1), beat.eq(beat + 1)]
         with m.Switch(density):
-            for code, beats in enumerate(block_beats(self.geometry)):
+            for code, beats in enumerate(block_rows(self.geometry)):
                 with m.Case(code):
                     m.d.comb += block_ends.eq(beat == beats - 1)
                     if not self.geometry.densities[code].dense:

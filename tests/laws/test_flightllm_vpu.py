@@ -17,6 +17,7 @@ from hwsim.laws.flightllm_vpu import (
     Clock,
     VPUGeometry,
     block_beats,
+    block_rows,
     dense_code,
     fill,
     issue_cycles,
@@ -47,6 +48,11 @@ def test_the_vpu_issues_for_the_cycles_of_an_mv_and_an_mm_at_every_k(code: int) 
     assert beats == 8 * density
     assert all(k * beats == mv_cycles(CORE, k, density) for k in K_FIELDS)
     assert all(k * beats == mm_cycles(CORE, k, density) for k in K_FIELDS)
+
+
+@pytest.mark.parametrize("geometry", [VPU, SMALL])
+def test_the_chain_works_off_a_row_of_weights_a_cycle(geometry: VPUGeometry) -> None:
+    assert block_rows(geometry) == block_beats(geometry)
 
 
 @given(st.lists(st.sampled_from([0, *N]), min_size=1, max_size=64).filter(any))

@@ -1,4 +1,4 @@
-"""A law that is a cycle off: the bench must notice, for no block takes its depth from the law."""
+"""A law that is a cycle off: the bench must notice, for no block is built by it."""
 
 from __future__ import annotations
 
@@ -40,6 +40,16 @@ LIES = [
     ("flightllm.sfu", 1, "flightllm_sfu", "EMIT_STAGES = 7", "EMIT_STAGES = 8"),
     ("flightllm.vpu", 1, "flightllm_vpu", "return 3 + latency(", "return 4 + latency("),
     ("flightllm.vpu", 1, "flightllm_chain", "return 6 + skew(", "return 7 + skew("),
+    ("flightllm.vpu", 1, "flightllm_vpu", "return max(1, sum(", "return max(2, sum("),
+    ("flightllm.vpu", 1, "flightllm_core", "k_blocks * density\n", "k_blocks * density + 1\n"),
+    ("flightllm.sfu", 1, "flightllm_core", "core.sfu_lanes)\n", "core.sfu_lanes) + 1\n"),
+    (
+        "flightllm.instruction_scheduler",
+        1,
+        "flightllm_scheduler",
+        "MIN_CYCLES = 2",
+        "MIN_CYCLES = 3",
+    ),
 ]
 """Block, its set of parameters, the law, what it says and what it says when it lies."""
 VERIFY = """

@@ -8,10 +8,12 @@ that a change must not move without being noticed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 
 import pytest
 
-from hwsim.outcome import Outcome
+from hwsim.outcome import Outcome, SimOptions
+from hwsim.run import simulate
 
 Run = Callable[..., Outcome]
 STEP = "workload.phase=decode_step"
@@ -65,6 +67,23 @@ def test_the_profiler_s_digits_are_met(run: Run, words: tuple[str, str]) -> None
     for unit, (_, busy) in printed.items():
         digits = len(busy.partition(".")[2])
         assert f"{found[unit][1]:.{digits}f}" == busy, unit
+
+
+@pytest.mark.parametrize(
+    "law", ["hwsim.laws.flightllm_core.chain_cycles", "hwsim.models.flightllm.timing.misc_cycles"]
+)
+def test_a_law_that_the_rtl_shares_moves_the_profiler_s_digits(
+    law: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, name = law.rsplit(".", 1)
+    says = getattr(import_module(module), name)
+    monkeypatch.setattr(law, lambda *of: says(*of) + 1)
+
+    def anew(machine: str, workload: str, *overrides: str) -> Outcome:
+        return simulate(f"flightllm/{machine}", workload, overrides, SimOptions()).outcome
+
+    with pytest.raises(AssertionError):
+        test_the_profiler_s_digits_are_met(anew, (STEP, "workload.kv_length=128"))
 
 
 def test_the_bytes_of_a_decode_step_are_the_profiler_s(run: Run) -> None:
