@@ -272,7 +272,16 @@ def synth(
 
 def _print_reports(reports: list[BlockReport]) -> None:
     print_table(
-        ("block", "", "outputs", "cycles checked", "coverage", "faults caught", "cycles simulated"),
+        (
+            "block",
+            "",
+            "outputs",
+            "cycles checked",
+            "coverage",
+            "faults caught",
+            "cycles simulated",
+            "cycles a second",
+        ),
         [
             (
                 report.name,
@@ -282,6 +291,7 @@ def _print_reports(reports: list[BlockReport]) -> None:
                 f"{report.coverage:.0%}",
                 f"{report.mutants - len(report.survivors)} of {report.mutants}",
                 f"{report.cycles_simulated:,}",
+                f"{report.cycles_per_second:,.0f}",
             )
             for report in reports
         ],

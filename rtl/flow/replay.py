@@ -11,6 +11,7 @@ import json
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import cocotb
@@ -33,6 +34,7 @@ async def replay(dut: Any) -> None:
     cases: list[Case] = pickle.loads(Path("cases.pickle").read_bytes())
     Clock(dut.clk, 10, unit="ns").start()
     cycles, bins, wrong, cut_off = 0, set[str](), "", set[str]()
+    began = perf_counter()
     record: Record | None = {} if Path("record").exists() else None
     for number, case in enumerate(cases):
         consumers = {name: _Consumer(dut, name, case) for name in case.ready}
@@ -54,7 +56,13 @@ async def replay(dut: Any) -> None:
             break
         bins |= cut_off
         cut_off = _cut_off(case, producers, [*consumers.values()])
-    answer = {"cycles": cycles, "bins": sorted(bins), "wrong": wrong, "record": record}
+    answer = {
+        "cycles": cycles,
+        "seconds": perf_counter() - began,
+        "bins": sorted(bins),
+        "wrong": wrong,
+        "record": record,
+    }
     Path("answer.json").write_text(json.dumps(answer))
 
 

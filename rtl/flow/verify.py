@@ -82,6 +82,8 @@ class Run:
     """Streams that items are taken from."""
     broken: str = ""
     """Why there was no simulation to compare, or nothing."""
+    seconds: float = 0.0
+    """Time that the cycles took, without the build and the making of the cases."""
 
 
 @dataclass
@@ -92,6 +94,7 @@ class BlockReport:
     outputs_checked: int = 0
     cycles_checked: int = 0
     cycles_simulated: int = 0
+    seconds_simulated: float = 0.0
     missing_bins: list[str] = field(default_factory=list)
     bins: int = 0
     mutants: int = 0
@@ -103,6 +106,11 @@ class BlockReport:
     def coverage(self) -> float:
         """Share of the declared bins that were reached; 0 when no simulation got to its end."""
         return 1 - len(self.missing_bins) / self.bins if self.bins else 0.0
+
+    @property
+    def cycles_per_second(self) -> float:
+        """How fast a core simulated it, faults aside; 0 when no simulation got to its end."""
+        return self.cycles_simulated / self.seconds_simulated if self.seconds_simulated else 0.0
 
     @property
     def passed(self) -> bool:
@@ -126,6 +134,7 @@ class BlockReport:
             "outputs_checked": self.outputs_checked,
             "cycles_checked": self.cycles_checked,
             "cycles_simulated": self.cycles_simulated,
+            "cycles_per_second": self.cycles_per_second,
             "coverage": self.coverage,
             "missing_bins": self.missing_bins,
             "mutants": self.mutants,
@@ -234,6 +243,7 @@ def _note(report: BlockReport, target: Target, mutant: Mutant | None, run: Run) 
     report.outputs_checked += run.outputs
     report.cycles_checked += run.transfers
     report.cycles_simulated += run.cycles
+    report.seconds_simulated += run.seconds
     if run.wrong:
         report.failures.append(f"{label(target.config)}: {run.wrong}")
         return
@@ -327,6 +337,7 @@ def _simulate(block_: Block, config: Config, design: Design, setting: Setting) -
         wrong=answer["wrong"],
         inputs=tuple(cases[0].inputs),
         ready=tuple(cases[0].ready),
+        seconds=answer["seconds"],
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from time import perf_counter
 from types import ModuleType
 from typing import Annotated
 
@@ -121,6 +122,14 @@ def only(name: str, simulator: Simulator, block: Block, folder: Path | None = No
 
 def test_a_right_block_passes(toy: str, simulator: Simulator) -> None:
     assert only(toy, simulator, TOY) == []
+
+
+def test_a_report_says_how_fast_it_was_simulated(toy: str, simulator: Simulator) -> None:
+    began = perf_counter()
+    (report,) = verify([Target(toy, IncrementConfig())], simulator, fresh=True, processes=0)
+    assert 0 < report.seconds_simulated < perf_counter() - began
+    assert report.cycles_per_second == report.cycles_simulated / report.seconds_simulated
+    assert report.to_json()["cycles_per_second"] == report.cycles_per_second
 
 
 def test_a_law_that_is_a_cycle_off_is_noticed(toy: str, simulator: Simulator) -> None:
