@@ -27,7 +27,8 @@ def main() -> None:
     runner: Runner
     if simulator == "verilator":
         runner = Verilator() if job["waves"] else _PortsOnly()
-        options = ["-Wno-fatal"]
+        # in one file: headers compiled ahead for several cost more than they save
+        options = ["-Wno-fatal", "--output-split", "0"]
     else:
         runner, options = Icarus(), ["-g2012"]
     common = {"hdl_toplevel": job["module"], "waves": job["waves"]}
