@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import groupby
 from typing import NamedTuple
 
 from hwsim.collectives.schedules import Effect, Schedule, Transfer
@@ -24,7 +24,9 @@ __all__ = ["Barrier", "Buffers", "Move", "barriers", "make_plan"]
 class Buffers(NamedTuple):
     """Addresses on every device: of its vector, and of staging, behind it if not given.
 
-    What is staged for a chunk lies at the chunk's place in one of several vectors' lengths.
+    A device's vector begins with its own chunk, the one of its number, and goes round from there,
+    so that all devices use their memories alike. What is staged for a chunk lies at the chunk's
+    place in one of several vectors' lengths.
     """
 
     vector: int = 0
@@ -110,7 +112,6 @@ class _Planner:
     ) -> None:
         self._schedule = schedule
         self._sizes = sizes
-        self._offsets = [0, *accumulate(sizes)]
         self._buffers = buffers
         self._near_memory = near_memory
         self._one_device = one_device
@@ -142,19 +143,27 @@ class _Planner:
     def _sum_of(self, device: int, chunk: int) -> tuple[tuple[Region, ...], tuple[int, ...]]:
         """The device's chunk and all that is staged for it, which then is no longer."""
         known = self._chunks[device, chunk]
-        operands = (self._own(chunk), *(self._moves[index].target for index in known.staged))
+        beside = [self._moves[index].target for index in known.staged]
+        operands = (self._own(device, chunk), *beside)
         needs = (*known.written, *known.staged)
         known.staged.clear()
         return operands, needs
 
-    def _own(self, chunk: int) -> Region:
-        return Region(self._buffers.vector + self._offsets[chunk], self._sizes[chunk])
+    def _own(self, device: int, chunk: int) -> Region:
+        return Region(self._buffers.vector + self._offset(device, chunk), self._sizes[chunk])
 
-    def _beside(self, chunk: int, slot: int) -> Region:
-        total = self._offsets[-1]
+    def _beside(self, device: int, chunk: int, slot: int) -> Region:
+        total = sum(self._sizes)
         staging = self._buffers.staging
         base = self._buffers.vector + total if staging is None else staging
-        return Region(base + slot * total + self._offsets[chunk], self._sizes[chunk])
+        return Region(base + slot * total + self._offset(device, chunk), self._sizes[chunk])
+
+    def _offset(self, device: int, chunk: int) -> int:
+        """Bytes of the chunks from the device's own up to this one."""
+        chunks = len(self._sizes)
+        first = device % chunks
+        between = (chunk - first) % chunks
+        return sum(self._sizes[(first + step) % chunks] for step in range(between))
 
     def _transfer(
         self, transfer: Transfer, operands: tuple[Region, ...], needs: tuple[int, ...]
@@ -184,15 +193,15 @@ class _Planner:
         known = self._chunks[device, chunk]
         if effect is Effect.EXCHANGE:
             self._exchanged[device] += 1
-            return self._beside(chunk, self._exchanged[device] - 1), Access.WRITE
+            return self._beside(device, chunk, self._exchanged[device] - 1), Access.WRITE
         if effect is Effect.COPY:
             known.written = [move]
-            return self._own(chunk), Access.WRITE
+            return self._own(device, chunk), Access.WRITE
         if self._near_memory:
             known.written.append(move)
-            return self._own(chunk), Access.UPDATE
+            return self._own(device, chunk), Access.UPDATE
         known.staged.append(move)
-        return self._beside(chunk, len(known.staged) - 1), Access.WRITE
+        return self._beside(device, chunk, len(known.staged) - 1), Access.WRITE
 
     def _add_up(self, device: int, chunk: int) -> None:
         """Make what is staged part of the device's chunk."""
@@ -201,7 +210,7 @@ class _Planner:
         devices = self._schedule.devices
         key = len(self._schedule.transfers) * devices + (chunk - device) % devices
         phase = max(self._moves[index].phase for index in needs) + 1
-        target, access = self._own(chunk), Access.WRITE
+        target, access = self._own(device, chunk), Access.WRITE
         self._moves.append(
             Move(None, phase, device, device, device, operands, target, access, key, needs)
         )

@@ -24,18 +24,28 @@ VECTOR, STAGING = 100, 10_000
 class Data:
     """Memories with numbers in them: what is read at one moment arrives at a later one."""
 
-    def __init__(self, devices: int, size: int) -> None:
+    def __init__(self, sizes: Sequence[int], devices: int) -> None:
+        self.size = sum(sizes)
+        bounds = np.cumsum([0, *sizes])
+        self.chunks = [slice(a, b) for a, b in pairwise(bounds)]
+        self.starts = [bounds[device % len(sizes)] for device in range(devices)]
         rng = np.random.default_rng(devices)
-        self.memories: list[Vector] = [
-            np.full(STAGING + devices * size, None, object) for _ in range(devices)
-        ]
         # A digit of base 1000 for each device: a contribution lost, doubled or foreign is seen.
         self.vectors = [
-            rng.integers(1, 30, size).astype(object) * 1000**device for device in range(devices)
+            rng.integers(1, 30, self.size).astype(object) * 1000**device
+            for device in range(devices)
         ]
-        for memory, vector in zip(self.memories, self.vectors, strict=True):
-            memory[VECTOR : VECTOR + size] = vector
+        self.memories: list[Vector] = [
+            np.full(STAGING + devices * self.size, None, object) for _ in range(devices)
+        ]
+        for memory, vector, start in zip(self.memories, self.vectors, self.starts, strict=True):
+            memory[VECTOR : VECTOR + self.size] = np.roll(vector, -start)
         self.flying: dict[tuple[int, int], Vector] = {}
+
+    def vector(self, device: int) -> Vector:
+        """The device's vector as it is now; in memory it begins with the device's own chunk."""
+        stored = self.memories[device][VECTOR : VECTOR + self.size]
+        return np.roll(stored, self.starts[device])
 
     def read(self, move: Move, piece: int, operands: Sequence[Region]) -> None:
         parts = [
@@ -50,44 +60,38 @@ class Data:
         place[:] = place + value if move.access is Access.UPDATE else value
 
 
-def _after(
-    run: Run, name: Any, algorithm: Any, devices: int, size: int, **options: Any
-) -> tuple[Data, Sequence[int]]:
+def _after(run: Run, name: Any, algorithm: Any, devices: int, size: int, **options: Any) -> Data:
     schedule = make_schedule(name, algorithm, devices, options.get("tree_fanout", 2))
     sizes = chunk_sizes(size, schedule.chunks)
-    data = Data(devices, size)
+    data = Data(sizes, devices)
     run(schedule, sizes, observer=data, buffers=Buffers(VECTOR, STAGING), **options)
     assert not data.flying
-    return data, sizes
+    return data
 
 
-def _check(name: str, data: Data, sizes: Sequence[int]) -> None:
+def _check(name: str, data: Data) -> None:
     """Compare with what the collective means, device by device."""
     total = sum(data.vectors)
-    size = sum(sizes)
-    bounds = np.cumsum([0, *sizes])
-    chunks = [slice(a, b) for a, b in pairwise(bounds)]
-    for device, memory in enumerate(data.memories):
-        vector = memory[VECTOR : VECTOR + size]
-        own = chunks[device if len(sizes) > 1 else 0]
+    for device in range(len(data.vectors)):
+        vector, own = data.vector(device), data.chunks[device % len(data.chunks)]
         if name == "all_reduce":
             assert np.array_equal(vector, total)
         elif name == "reduce_scatter":
             assert np.array_equal(vector[own], total[own])
         elif name == "all_gather":
-            gathered = [data.vectors[owner][part] for owner, part in enumerate(chunks)]
+            gathered = [data.vectors[owner][part] for owner, part in enumerate(data.chunks)]
             assert np.array_equal(vector, np.concatenate(gathered))
         else:
-            _check_exchange(data, device, own, size)
+            _check_exchange(data, device, own)
 
 
-def _check_exchange(data: Data, device: int, own: slice, size: int) -> None:
+def _check_exchange(data: Data, device: int, own: slice) -> None:
     """Every peer's block for this device lies in staging, in some order, once."""
-    memory = data.memories[device]
-    got = [tuple(memory[STAGING + slot * size :][own]) for slot in range(len(data.memories) - 1)]
     sent = [tuple(vector[own]) for peer, vector in enumerate(data.vectors) if peer != device]
+    blocks = [STAGING + slot * data.size for slot in range(len(sent))]
+    got = [tuple(data.memories[device][base : base + len(sent[0])]) for base in blocks]
     assert sorted(got) == sorted(sent)
-    assert np.array_equal(memory[VECTOR : VECTOR + size], data.vectors[device])
+    assert np.array_equal(data.vector(device), data.vectors[device])
 
 
 @pytest.mark.parametrize("near_memory", [False, True])
@@ -100,12 +104,12 @@ def test_every_collective_gives_what_its_name_says(
     config = {
         "slice_bytes": "2 B", "pipelined": pipelined, "near_memory_reduction": near_memory,
     }  # fmt: skip
-    _check(name, *_after(run, name, algorithm, devices, 4 * devices + 1, config=config))
+    _check(name, _after(run, name, algorithm, devices, 4 * devices + 1, config=config))
 
 
 @pytest.mark.parametrize("fanout", [1, 3, 4])
 def test_trees_of_any_fanout_reduce(run: Run, fanout: int) -> None:
-    _check("all_reduce", *_after(run, "all_reduce", "tree", 11, 20, tree_fanout=fanout))
+    _check("all_reduce", _after(run, "all_reduce", "tree", 11, 20, tree_fanout=fanout))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -117,4 +121,4 @@ def test_slow_memories_late_devices_and_any_order_of_events_lose_nothing(
         "memory_rate": 10**11, "late_fs": {2: 10**9, 5: 3 * 10**8}, "seed": seed,
         "config": {"slice_bytes": "3 B", "pipelined": seed % 2 == 1},
     }  # fmt: skip
-    _check(name, *_after(run, name, algorithm, 6, 50, **options))
+    _check(name, _after(run, name, algorithm, 6, 50, **options))
