@@ -204,15 +204,13 @@ class _Planner:
         return self._beside(device, chunk, len(known.staged) - 1), Access.WRITE
 
     def _add_up(self, device: int, chunk: int) -> None:
-        """Make what is staged part of the device's chunk."""
+        """Make what is staged part of the device's chunk; no transfer has a key of 0."""
         operands, needs = self._sum_of(device, chunk)
         self._chunks[device, chunk].written = [len(self._moves)]
-        devices = self._schedule.devices
-        key = len(self._schedule.transfers) * devices + (chunk - device) % devices
         phase = max(self._moves[index].phase for index in needs) + 1
         target, access = self._own(device, chunk), Access.WRITE
         self._moves.append(
-            Move(None, phase, device, device, device, operands, target, access, key, needs)
+            Move(None, phase, device, device, device, operands, target, access, 0, needs)
         )
 
 

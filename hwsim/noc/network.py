@@ -70,23 +70,23 @@ class Network:
     def send(self, source: int, destination: int, message_bytes: int, key: int = 0) -> Passage:
         """Send a message from device to device.
 
-        Of what reaches a link at one instant, the smallest ``key`` goes first, then what has come
-        over fewer links, then the smaller source; program order among equals.
+        Of what reaches a link at one instant, the smallest ``key`` goes first, then the smallest
+        source, then what was sent first.
         """
         route = self._routes[source, destination]
         if len(route) == 1:
-            return route[0].carry(message_bytes, (key, 0, source))
+            return route[0].carry(message_bytes, (key, source))
         packet_bytes = route[0].cfg.packet_bytes
         whole, rest = divmod(message_bytes, packet_bytes)
         for size in [packet_bytes] * whole + [rest] * (rest > 0):
-            hop = route[0].carry(size, (key, 0, source))
+            hop = route[0].carry(size, (key, source))
             arrived = self._kernel.start(self._forward(hop, route[1:], size, (key, source)))
         return Passage(hop.departed, arrived)  # packets don't overtake: the last one is last
 
     @staticmethod
     def _forward(hop: Hop, route: Sequence[Link], size: int, key: Key) -> Process:
         """A packet on its way over the rest of its route."""
-        for links, link in enumerate(route, start=1):
+        for link in route:
             yield hop.ready
-            hop = link.carry(size, (key[0], links, key[1]), hop.arrives_fs)
+            hop = link.carry(size, key, hop.arrives_fs)
         yield hop.arrived

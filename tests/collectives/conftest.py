@@ -14,6 +14,7 @@ from hwsim.collectives import (
     CollectiveConfig,
     CollectiveEngine,
     CollectiveTimes,
+    Move,
     Observer,
     Schedule,
 )
@@ -38,6 +39,23 @@ class BandwidthMemory(IdealMemory):
     ) -> Event:
         super().access(region, kind, stream)
         return self._pipe.use(region.bytes, (source,))
+
+
+class Log:
+    """When each piece of each move was read, and was written."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self.moments: set[tuple[int, str, int, int, int, tuple[Region, ...]]] = set()
+
+    def read(self, move: Move, piece: int, operands: Sequence[Region]) -> None:
+        self._note("read", move, piece, *operands)
+
+    def written(self, move: Move, piece: int, target: Region) -> None:
+        self._note("written", move, piece, target)
+
+    def _note(self, what: str, move: Move, piece: int, *regions: Region) -> None:
+        self.moments.add((self._kernel.now, what, move.source, move.phase, piece, regions))
 
 
 @dataclass
@@ -70,6 +88,7 @@ class Outcome:
     memories: Sequence[IdealMemory]
     kernel: Kernel
     sizes: Sequence[int]
+    log: Log
 
 
 def _run(setup: Setup) -> Outcome:
@@ -92,6 +111,8 @@ def _run(setup: Setup) -> Outcome:
     config = CollectiveConfig(**setup.config)
     engine = CollectiveEngine(kernel, "collectives", config, network, memories)
 
+    log = Log(kernel)
+
     def main() -> Process:
         starts = {device: kernel.wait(late) for device, late in setup.late_fs.items()}
         return (
@@ -100,13 +121,13 @@ def _run(setup: Setup) -> Outcome:
                 setup.sizes,
                 buffers=setup.buffers,
                 starts=starts,
-                observer=setup.observer,
+                observer=setup.observer or log,
             )
         )
 
     times = kernel.run(main())
     _check_books(engine, network, memories, topology, times)
-    return Outcome(times, engine, network, memories, kernel, setup.sizes)
+    return Outcome(times, engine, network, memories, kernel, setup.sizes, log)
 
 
 def _check_books(

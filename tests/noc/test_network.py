@@ -143,20 +143,25 @@ def test_contention_is_settled_by_the_senders_and_not_by_events(seed: int) -> No
     assert _arrivals(topology, sends, seed=seed) == _arrivals(topology, sends, seed=99)
 
 
-def test_the_key_decides_which_of_two_simultaneous_messages_goes_first() -> None:
-    kernel = Kernel()
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("keys", "first"), [((8, 3), 2), ((3, 8), 1), ((0, 0), 1)])
+def test_the_key_and_then_the_source_decide_who_goes_first(
+    keys: tuple[int, int], first: int, seed: int
+) -> None:
+    kernel = Kernel(shuffle_ties=True, seed=seed)
     network = Network(kernel, "network", make_topology("star", 3), LINK)
     ends: dict[int, int] = {}
 
-    def sender(source: int, key: int) -> Process:
-        yield network.send(source, 0, 1000, key).arrived
+    def sender(source: int) -> Process:
+        yield kernel.wait(NS)
+        yield network.send(source, 0, 1000, keys[source - 1]).arrived
         ends[source] = kernel.now
 
     def main() -> Process:
-        yield from [kernel.start(sender(1, key=8)), kernel.start(sender(2, key=3))]
+        yield from [kernel.start(sender(1)), kernel.start(sender(2))]
 
     kernel.run(main())
-    assert ends == {2: 1500 * NS, 1: 2500 * NS}
+    assert ends == {first: 1501 * NS, 3 - first: 2501 * NS}
 
 
 @pytest.mark.parametrize("name", ["ring", "fully_connected"])
