@@ -20,6 +20,8 @@ from hwsim.collectives import (
 )
 from hwsim.collectives.closed_forms import TOPOLOGY_OF
 from hwsim.memory import Access, IdealMemory, Region, Stream
+from hwsim.memory.config import MemoryConfig
+from hwsim.memory.system import MemorySystem
 from hwsim.noc import LinkConfig, Network, Pipe, Topology, make_topology, mirrored
 from hwsim.sim import Event, Kernel, Process
 from hwsim.sim.timeline import Timeline
@@ -69,6 +71,7 @@ class Setup:
     tree_fanout: int = 2
     one_device: bool = False
     memory_rate: int | None = None
+    dram: bool = False
     exceptions: Mapping[tuple[int, int], LinkConfig] = field(default_factory=dict)
     late_fs: Mapping[int, int] = field(default_factory=dict)
     observer: Observer | None = None
@@ -85,10 +88,18 @@ class Outcome:
     times: CollectiveTimes
     engine: CollectiveEngine
     network: Network
-    memories: Sequence[IdealMemory]
+    memories: Sequence[Any]
     kernel: Kernel
     sizes: Sequence[int]
     log: Log
+
+
+def _memory(setup: Setup, kernel: Kernel, name: str) -> Any:
+    if setup.dram:
+        return MemorySystem(kernel, name, MemoryConfig(dram={"specification": "hbm2"}))
+    if setup.memory_rate is None:
+        return IdealMemory(kernel, name)
+    return BandwidthMemory(kernel, name, setup.memory_rate)
 
 
 def _run(setup: Setup) -> Outcome:
@@ -101,12 +112,9 @@ def _run(setup: Setup) -> Outcome:
     )
     topology = mirrored(topology) if setup.one_device else topology
     network = Network(kernel, "network", topology, setup.link, setup.exceptions)
-    rate = setup.memory_rate
     memories = [
-        IdealMemory(kernel, f"memory{d}")
-        if rate is None
-        else BandwidthMemory(kernel, f"memory{d}", rate)
-        for d in range(1 if setup.one_device else devices)
+        _memory(setup, kernel, f"memory{device}")
+        for device in range(1 if setup.one_device else devices)
     ]
     config = CollectiveConfig(**setup.config)
     engine = CollectiveEngine(kernel, "collectives", config, network, memories)
@@ -133,7 +141,7 @@ def _run(setup: Setup) -> Outcome:
 def _check_books(
     engine: CollectiveEngine,
     network: Network,
-    memories: Sequence[IdealMemory],
+    memories: Sequence[Any],
     topology: Topology,
     times: CollectiveTimes,
 ) -> None:
