@@ -115,10 +115,15 @@ class CollectiveEngine(Component[CollectiveConfig]):
         self._network = network
         self._memories = memories
         self._copiers = [_Copier(kernel, cfg.copy_rate) for _ in memories]
+        self._under_way: _Collective | None = None
         # stats
         self.stage = StageAccount(kernel)
         self.read = [Counter("B") for _ in memories]
         self.written = [Counter("B") for _ in memories]
+
+    def waiting(self) -> Sequence[str]:
+        """The first move of each device that has not landed, and whether the device has begun."""
+        return () if self._under_way is None else self._under_way.waiting()
 
     def ask(self, device: int, region: Region, kind: Access, source: int) -> Event:
         """Access a device's memory, and count the bytes."""
@@ -167,7 +172,9 @@ class CollectiveEngine(Component[CollectiveConfig]):
         )
         start = self.kernel.now
         self.stage.enter("busy")
-        spans = yield from _Collective(self, moves, starts, observer).run()
+        self._under_way = _Collective(self, moves, starts, observer)
+        spans = yield from self._under_way.run()
+        self._under_way = None
         self.stage.enter("idle")
         return CollectiveTimes(start, self.kernel.now, spans)
 
@@ -234,6 +241,22 @@ class _Collective:
         moves = [self._kernel.start(self._move(each, barrier)) for each, barrier in pairs]
         yield from _all(moves)
         return tuple(move.value for move in moves)
+
+    def waiting(self) -> Sequence[str]:
+        """What each device is to do next, of those that have something to do."""
+        undone = {
+            each.move.source: each.move
+            for each in reversed(self._moves)
+            if not each.landed[-1].triggered
+        }
+        return [self._to_do(device, undone[device]) for device in sorted(undone)]
+
+    def _to_do(self, device: int, move: Move) -> str:
+        start = self._starts.get(device)
+        if start is not None and not start.processed:
+            return f"{self._engine.name}: device {device} waits to be started"
+        what = "add up" if move.transfer is None else f"send to device {move.destination}"
+        return f"{self._engine.name}: device {device} is in step {move.phase // 2}, to {what}"
 
     def _move(self, this: _Progress, barrier: Barrier) -> Process:
         """Issue the pieces of a move, and wait until the last has landed."""

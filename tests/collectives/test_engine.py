@@ -17,7 +17,7 @@ from hwsim.collectives import (
     make_schedule,
 )
 from hwsim.collectives.closed_forms import elapsed_fs, transfer_fs
-from hwsim.errors import ConfigError
+from hwsim.errors import ConfigError, DeadlockError
 from hwsim.memory import IdealMemory, Region
 from hwsim.noc import LinkConfig, Network, make_topology
 from hwsim.sim import Kernel
@@ -271,6 +271,20 @@ def test_every_device_has_a_memory() -> None:
     network = Network(kernel, "network", make_topology("ring", 4), LINK)
     with pytest.raises(ConfigError, match=r"^memories must be 4, got 1$"):
         CollectiveEngine(kernel, "c", CollectiveConfig(), network, [IdealMemory(kernel, "memory")])
+
+
+def test_a_device_that_never_starts_is_named_in_the_deadlock() -> None:
+    kernel = Kernel()
+    network = Network(kernel, "network", make_topology("ring", 3), LINK)
+    memories = [IdealMemory(kernel, f"memory{d}") for d in range(3)]
+    engine = CollectiveEngine(kernel, "collectives", CollectiveConfig(), network, memories)
+    schedule = make_schedule("reduce_scatter", "ring", 3)
+    message = """deadlock at 3000000000 fs: nothing is left to happen, and the work is not done
+  collectives: device 0 is in step 2, to send to device 2
+  collectives: device 1 waits to be started
+  collectives: device 2 is in step 2, to add up"""
+    with pytest.raises(DeadlockError, match=f"^{re.escape(message)}$"):
+        kernel.run(engine.run(schedule, (1000,) * 3, starts={1: kernel.event()}))
 
 
 def test_what_moves_is_drawn(run: Run) -> None:
