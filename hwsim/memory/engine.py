@@ -21,6 +21,7 @@ from hwsim.memory.hashing import remainder_table
 from hwsim.memory.layout import State
 from hwsim.memory.mapping import field_table
 from hwsim.memory.queues import depend, finish_request, new_fetch, push_span, retire
+from hwsim.memory.snapshot import restore, snapshot
 
 __all__ = ["NO_REQUESTS", "Engine"]
 
@@ -237,6 +238,17 @@ class Engine:
         while self.now < end:
             ended += self._call(NO_REQUESTS, now, min(end, self._furthest()), threshold)
         return ended
+
+    def remember(self, now: int) -> tuple[bytes, ...]:
+        """What an idle memory keeps, times relative to cycle ``now``."""
+        if self.now < now:
+            self.advance(NO_REQUESTS, now, now)
+        return tuple(part.tobytes() for part in snapshot(self._state, now))
+
+    def recall(self, parts: tuple[bytes, ...], now: int) -> None:
+        """Take on what was remembered, at cycle ``now``."""
+        restore(self._state, parts, now)
+        self.now = now
 
     def _furthest(self) -> int:
         """How far the engine can go at once, with a log long enough."""

@@ -12,10 +12,10 @@ Ref: T3 (ASPLOS'24), sections 4.3 and 4.5, for updates near the memory and for a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from fractions import Fraction
 from functools import partial
-from typing import Final, NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias, cast
 
 import numpy as np
 
@@ -36,6 +36,8 @@ NOWHERE: Final = (0, 0, 0, 0)
 
 _Asked: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, Event]
 """A request nobody has looked at: time, source, running number, the columns of a batch, event."""
+
+_Remembered: TypeAlias = tuple[tuple[bytes, ...], int, tuple[tuple[int, int], ...]]
 
 LONGEST_EPOCH: Final = 1000
 """Cycles; no faster beyond."""
@@ -192,6 +194,19 @@ class MemorySystem(Component[MemoryConfig]):
     def at_rest(self) -> bool:
         """Whether nothing is asked that is not done."""
         return self._work is not None and not self._waiting and not self._asked
+
+    def memory(self) -> Hashable:
+        """Open rows, timing, cached lines, thresholds."""
+        now = self.clock.cycle
+        changes = tuple((cycle - now, entries) for cycle, entries in self._thresholds)
+        return self._engine.remember(now), self._threshold, changes
+
+    def recall(self, memory: Hashable) -> None:
+        """Take them on."""
+        now = self.clock.cycle
+        parts, self._threshold, changes = cast("_Remembered", memory)
+        self._engine.recall(parts, now)
+        self._thresholds = [(now + cycle, entries) for cycle, entries in changes]
 
     def _ask(self, do: int, region: Region, kind: Access, stream: Stream, source: int) -> Event:
         base, row_bytes, rows, stride = region
