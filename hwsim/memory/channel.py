@@ -66,7 +66,8 @@ def _step(state: State, c: int, cycle: int, threshold: int) -> int:
     admitted, admit_next = _admit(state, c, cycle, threshold)
     if turned or column or row or admitted:
         return cycle + 1
-    return min(column_next, row_next, admit_next, channel[at.C_REFRESH], _turn_next(state, channel))
+    turn_next = _turn_next(state.par, channel, cycle)
+    return min(column_next, row_next, admit_next, channel[at.C_REFRESH], turn_next)
 
 
 # Refresh
@@ -101,29 +102,38 @@ def _refresh_until(state: State, c: int, cycle: int) -> None:
 
 @inline
 def _turn(par: Ints, channel: Ints, cycle: int) -> bool:
-    """Turn the bus around if it is time to."""
+    """Turn the bus around if it is time to.
+
+    After a turn, as many bursts go as waited for it, unless there are no more.
+    """
     reads, writes = channel[at.C_QUEUED + at.READS], channel[at.C_QUEUED + at.WRITES]
-    if channel[at.C_DIRECTION] == at.READS:
-        waited = cycle - channel[at.C_WRITES_SINCE] >= par[at.P_WRITE_WAIT]
-        if writes == 0 or not (reads == 0 or writes >= par[at.P_DRAIN] or waited):
-            return False
-        channel[at.C_DIRECTION] = at.WRITES
-        channel[at.C_BUDGET] = writes
-    else:
-        if writes > 0 and (channel[at.C_BUDGET] > 0 or reads == 0):
-            return False
-        channel[at.C_DIRECTION] = at.READS
-        channel[at.C_WRITES_SINCE] = cycle
+    to_writes = channel[at.C_DIRECTION] == at.READS
+    going, waiting = (reads, writes) if to_writes else (writes, reads)
+    if going > 0 and (waiting == 0 or channel[at.C_BUDGET] > 0):
+        return False
+    if to_writes and (writes == 0 or not (reads == 0 or _writes_press(par, channel, cycle))):
+        return False
+    channel[at.C_DIRECTION] = at.WRITES if to_writes else at.READS
+    channel[at.C_BUDGET] = waiting
+    channel[at.C_WRITES_SINCE] = cycle
     channel[at.C_ROW_NEXT] = 0
     return True
 
 
 @inline
-def _turn_next(state: State, channel: Ints) -> int:
-    """When writes will have waited long enough."""
+def _writes_press(par: Ints, channel: Ints, cycle: int) -> bool:
+    """Whether so many writes wait, or for so long, that reads make way."""
+    many = channel[at.C_QUEUED + at.WRITES] >= par[at.P_DRAIN]
+    return many or cycle - channel[at.C_WRITES_SINCE] >= par[at.P_WRITE_WAIT]
+
+
+@inline
+def _turn_next(par: Ints, channel: Ints, cycle: int) -> int:
+    """When writes will have waited long enough, if not yet."""
     if channel[at.C_DIRECTION] == at.WRITES or channel[at.C_QUEUED + at.WRITES] == 0:
         return at.NEVER
-    return channel[at.C_WRITES_SINCE] + state.par[at.P_WRITE_WAIT]
+    due = channel[at.C_WRITES_SINCE] + par[at.P_WRITE_WAIT]
+    return due if due > cycle else at.NEVER
 
 
 # Column commands
@@ -159,10 +169,10 @@ def _column(state: State, c: int, b: int, way: int, cycle: int) -> None:
     else:
         ccd_l = par[at.P_UPDATE_CCD_L] if command == at.UPDATE else par[at.P_CCD_L]
         issue_write(par, channel, group, bank, b, cycle, ccd_l)
-        channel[at.C_BUDGET] -= 1
         end = cycle + par[at.P_CWL]
     _log(state, c, cycle, command, b, bank[b, at.B_ROW])
     _count_moved(state, channel, kind, cycle)
+    channel[at.C_BUDGET] -= 1
     channel[at.C_QUEUED + way] -= 1
     state.entry[c, e, at.E_BURSTS] -= 1
     if state.entry[c, e, at.E_BURSTS] == 0:

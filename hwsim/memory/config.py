@@ -97,8 +97,8 @@ class AddressMapping(Config):
     ----------
     order : the fields, most significant first. Below the last come the columns of one interleave.
     interleave : bytes that stay together in one row of one bank.
-    hashed : XOR the channel with all address bits above it, and the bank with those of the row, so
-        that strides of a power of two spread.
+    hashed : the channel is the number that its bits and all above them make, modulo a polynomial
+        over GF(2), and the bank is XORed with the row, so that strides of a power of two spread.
     """
 
     fields: ClassVar[tuple[Place, ...]] = ("row", "bank", "bank_group", "column", "channel")
@@ -129,8 +129,8 @@ class ControllerConfig(Config):
     separate_write_queue : whether writes and updates wait in a queue of their own.
     write_queue_entries : the size of that queue.
     write_drain_entries : writes that make the channel turn from reads to writes. It also does when
-        no read waits, and when writes have waited for ``write_wait_cycles``; it then does as many
-        as waited when it turned.
+        no read waits, and when writes have waited for ``write_wait_cycles``. After each turn it
+        does at least as many as waited for it, and it turns back to reads as soon as any wait.
     write_prepare_entries : writes from which on rows are opened for them ahead of the turn, in
         banks that no read waits for. Rows for reads are always opened ahead.
     arbiter : who is admitted to the queue, one burst a cycle: the streams in turn, or computing

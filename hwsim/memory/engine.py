@@ -113,7 +113,11 @@ def _bypass(state: State, row: Ints, request: int) -> None:
 
 @inline
 def _flush(state: State, row: Ints, request: int, stream: int) -> None:
-    """Write everything back; ``request`` ends when nothing asked before is left to do."""
+    """Write everything back; ``request`` ends when nothing asked before is left to do.
+
+    That there is nothing is known when the request has got to the controllers.
+    """
+    state.request[request, at.R_READY] += state.par[at.P_LATENCY]
     write_back_all(state, stream, row[at.Q_CYCLE] + state.par[at.P_LATENCY])
     if row[at.Q_DO] == at.INVALIDATE:
         forget_all(state)
@@ -155,6 +159,13 @@ class Engine:
     bin_cycles : width of the bins of :attr:`bins`.
     logging : whether every command is logged.
     recorded_channel : whose arbiter decisions are recorded.
+
+    Attributes
+    ----------
+    state : State
+        The arrays; those that are too short are replaced by longer ones. Read them.
+    now : int
+        The first cycle not simulated yet.
     """
 
     def __init__(
@@ -177,20 +188,20 @@ class Engine:
         par[at.P_RETURN], par[at.P_HIT], par[at.P_BIN] = return_cycles, hit_cycles, bin_cycles
         par[at.P_LOGGING] = logging
         par[at.P_RECORDED] = at.NONE if recorded_channel is None else recorded_channel
-        self._state = _new_state(cfg, par)
-        self._free_requests = list(range(len(self._state.request)))
+        self.state = _new_state(cfg, par)
+        self._free_requests = list(range(len(self.state.request)))
         self._logs: list[Ints] = []
         self._decisions: list[Ints] = []
 
     @property
     def idle(self) -> bool:
         """Whether no burst is left to do."""
-        return not self._state.pool[at.BURSTS_LEFT]
+        return not self.state.pool[at.BURSTS_LEFT]
 
     @property
     def pool(self) -> Ints:
         """Totals, in the columns of ``State.pool``."""
-        return self._state.pool
+        return self.state.pool
 
     @property
     def bins(self) -> Ints:
@@ -198,7 +209,7 @@ class Engine:
 
         Bytes by stream x 3 + kind, then entry-cycles of reads and of writes.
         """
-        rows = self._state.bins[: self.now // self._bin_cycles + 1]
+        rows = self.state.bins[: self.now // self._bin_cycles + 1]
         return rows[:, [*MOVED_COLUMNS, at.BIN_HELD + at.READS, at.BIN_HELD + at.WRITES]]
 
     @property
@@ -213,7 +224,7 @@ class Engine:
 
     def new_requests(self, count: int) -> list[int]:
         """Numbers for ``count`` requests."""
-        known = len(self._state.request)
+        known = len(self.state.request)
         if len(self._free_requests) < count:
             more = max(known, count)
             self._free_requests += range(known, known + more)
@@ -243,11 +254,11 @@ class Engine:
         """What an idle memory keeps, times relative to cycle ``now``."""
         if self.now < now:
             self.advance(NO_REQUESTS, now, now)
-        return tuple(part.tobytes() for part in snapshot(self._state, now))
+        return tuple(part.tobytes() for part in snapshot(self.state, now))
 
     def recall(self, parts: tuple[bytes, ...], now: int) -> None:
         """Take on what was remembered, at cycle ``now``."""
-        restore(self._state, parts, now)
+        restore(self.state, parts, now)
         self.now = now
 
     def _furthest(self) -> int:
@@ -256,7 +267,7 @@ class Engine:
 
     def _call(self, batch: Ints, now: int, end: int, threshold: int) -> list[list[int]]:
         self._need("bins", end // self._bin_cycles + 1)
-        state = self._state
+        state = self.state
         advance(state, batch, now, end, threshold)
         self.now = end
         if self._wordy:
@@ -270,7 +281,7 @@ class Engine:
         return ended
 
     def _take_log(self) -> None:
-        state = self._state
+        state = self.state
         logged, decided = int(state.pool[at.LOGGED]), int(state.pool[at.DECIDED])
         if logged:
             self._logs.append(state.log[:logged].copy())
@@ -284,15 +295,15 @@ class Engine:
         At most: a segment a burst asked for, and one a sector of each line that may be put out; a
         link a sector asked for, and one a fetch for who waits for all.
         """
-        par = self._state.par
+        par = self.state.par
         rows = batch[:, at.Q_ROWS]
         asked = int(rows @ batch[:, at.Q_ROW_BYTES])
         lines = asked // int(par[at.P_LINE]) + 2 * int(rows.sum())
         links = asked // int(par[at.P_SECTOR]) + len(batch)
         flushes = int((batch[:, at.Q_DO] >= at.FLUSH).sum())
         if flushes:
-            lines += self._state.tag.size
-            links += flushes * (len(self._state.fetch) + 2 * len(batch))
+            lines += self.state.tag.size
+            links += flushes * (len(self.state.fetch) + 2 * len(batch))
         segments = asked // int(par[at.P_BURST_BYTES]) + lines * self._sectors
         self._need_free("segment", at.FREE_SEGMENT, at.SEGMENTS_TAKEN, segments)
         self._need_free("fetch", at.FREE_FETCH, at.FETCHES_TAKEN, 2 * len(batch))
@@ -300,28 +311,28 @@ class Engine:
 
     def _need_free(self, name: str, first: int, taken: int, needed: int) -> None:
         """Lengthen a pool until ``needed`` of its rows are free."""
-        pool = self._state.pool
-        known = len(getattr(self._state, name))
+        pool = self.state.pool
+        known = len(getattr(self.state, name))
         more = int(pool[taken]) + needed - known
         if more <= 0:
             return
         more = max(more, known)
         self._lengthen(name, more)
         column = POOLS[name]
-        rows = getattr(self._state, name)
+        rows = getattr(self.state, name)
         rows[known:, column] = np.arange(known + 1, known + more + 1)
         rows[-1, column] = pool[first]
         pool[first] = known
 
     def _need(self, name: str, length: int) -> None:
-        known = len(getattr(self._state, name))
+        known = len(getattr(self.state, name))
         if known < length:
             self._lengthen(name, max(length - known, known))
 
     def _lengthen(self, name: str, more: int) -> None:
-        rows = getattr(self._state, name)
+        rows = getattr(self.state, name)
         new = np.zeros((more, *rows.shape[1:]), np.int64)
-        self._state = self._state._replace(**{name: np.concatenate([rows, new])})
+        self.state = self.state._replace(**{name: np.concatenate([rows, new])})
 
 
 def _parameters(cfg: MemoryConfig) -> Ints:
@@ -391,6 +402,7 @@ def _new_state(cfg: MemoryConfig, par: Ints) -> State:
         line=_zeros(sets, ways, at.LINE_COLUMNS),
         filling=_zeros(sets, ways, sectors),
         sets=remainder_table(sets.bit_length() - 1),
+        channels=remainder_table(dram.channels.bit_length() - 1),
     )
     for name, column in POOLS.items():
         _chain(getattr(state, name), column)

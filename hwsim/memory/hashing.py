@@ -1,4 +1,4 @@
-"""Spreads addresses over sets: the remainder of an address by a polynomial over GF(2).
+"""Spreads addresses over sets and channels: the remainder of an address by a polynomial over GF(2).
 
 Strides of any power of two go over all sets evenly, and neighbours still go to different sets. XOR
 of groups of bits does not do as much: what varies in two groups at once folds onto itself.
@@ -19,8 +19,11 @@ BYTES = 8
 
 
 def irreducible_polynomial(degree: int) -> int:
-    """The smallest irreducible polynomial of ``degree``; bit i is the coefficient of x^i."""
-    candidates = range(1 << degree, 2 << degree)
+    """The smallest irreducible polynomial of ``degree``; bit i is the coefficient of x^i.
+
+    Of degree 1 it is x + 1: a remainder by x would be the lowest bit alone.
+    """
+    candidates = range((1 << degree) + 1, 2 << degree, 2)
     return next(p for p in candidates if all(_modulo(p, q) for q in _divisors(degree)))
 
 

@@ -272,3 +272,4 @@ class State(NamedTuple):
     line: Ints
     filling: Ints
     sets: Ints
+    channels: Ints

@@ -6,8 +6,9 @@ import numpy as np
 
 from hwsim.memory.compiled import Ints, inline
 from hwsim.memory.config import DramConfig
+from hwsim.memory.hashing import remainder
 
-__all__ = ["field_table", "fold", "locate"]
+__all__ = ["field_table", "locate"]
 
 PLACES = ("channel", "bank_group", "bank", "row", "column")
 CHANNEL, BANK_GROUP, BANK, ROW, COLUMN = range(len(PLACES))
@@ -37,29 +38,20 @@ def field_table(cfg: DramConfig) -> Ints:
 
 
 @inline
-def locate(fields: Ints, hashed: int, address: int) -> tuple[int, int, int]:
-    """Channel, bank within it (group x banks a group + bank), and row of ``address``."""
-    channel = _field(fields, CHANNEL, address)
+def locate(fields: Ints, hashed: int, channels: Ints, address: int) -> tuple[int, int, int]:
+    """Channel, bank within it (group x banks a group + bank), and row of ``address``.
+
+    ``channels`` is the table of remainders by which a hashed channel is found.
+    """
     row = _field(fields, ROW, address)
     bank_bits = fields[BANK, BITS]
     bank = (_field(fields, BANK_GROUP, address) << bank_bits) | _field(fields, BANK, address)
     if hashed:
-        above = address >> (fields[CHANNEL, LOWEST_BIT] + fields[CHANNEL, BITS])
-        channel ^= fold(above, fields[CHANNEL, BITS])
         bank ^= row & ((1 << (bank_bits + fields[BANK_GROUP, BITS])) - 1)
-    return channel, bank, row
+        return remainder(channels, address >> fields[CHANNEL, LOWEST_BIT]), bank, row
+    return _field(fields, CHANNEL, address), bank, row
 
 
 @inline
 def _field(fields: Ints, place: int, address: int) -> int:
     return (address >> fields[place, LOWEST_BIT]) & ((1 << fields[place, BITS]) - 1)
-
-
-@inline
-def fold(value: int, bits: int) -> int:
-    """All groups of ``bits`` bits of ``value``, XORed; 0 for no bits."""
-    folded = 0
-    while bits > 0 and value > 0:
-        folded ^= value & ((1 << bits) - 1)
-        value >>= bits
-    return folded

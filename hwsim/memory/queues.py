@@ -65,7 +65,7 @@ def push_span(state: State, f: int, kind: int, arrival: int, base: int, size: in
 @inline
 def _push_segment(state: State, f: int, kind: int, arrival: int, base: int, bursts: int) -> None:
     pool, segment = state.pool, state.segment
-    c, b, row = locate(state.fields, state.par[at.P_HASHED], base)
+    c, b, row = locate(state.fields, state.par[at.P_HASHED], state.channels, base)
     s = pool[at.FREE_SEGMENT]
     pool[at.FREE_SEGMENT] = segment[s, at.S_NEXT]
     pool[at.SEGMENTS_TAKEN] += 1

@@ -19,6 +19,9 @@ from hwsim.memory.engine import NO_REQUESTS, Engine
 from hwsim.memory.system import MemorySystem
 from hwsim.sim import Event, Kernel, Process
 
+Asked = tuple[Access, Region, int, int]
+"""What, where, arrival, stream."""
+
 USERS = 8
 UPDATED = 1 << 32
 
@@ -93,20 +96,20 @@ class Bench:
 
     cfg: DramConfig
     epoch: int = 100
+    bin: int = 1000
     engine: Engine = field(init=False)
     ended: list[list[int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.engine = Engine(MemoryConfig(dram=self.cfg), logging=True)
+        self.engine = Engine(MemoryConfig(dram=self.cfg), logging=True, bin_cycles=self.bin)
 
-    def run(self, regions: list[tuple[Access, Region, int]], stream: int = 0) -> int:
+    def run(self, regions: list[Asked]) -> int:
         """Do ``regions``, each arriving in its cycle; gives the cycle of the last byte."""
         asked = sorted(regions, key=lambda each: each[2])
         requests = self.engine.new_requests(len(asked))
-        way = stream * at.KINDS
         rows = [
-            (arrival, request, at.BYPASS, way + kind, *region)
-            for request, (kind, region, arrival) in zip(requests, asked, strict=True)
+            (arrival, request, at.BYPASS, at.KINDS * stream + kind, *region)
+            for request, (kind, region, arrival, stream) in zip(requests, asked, strict=True)
         ]
         self.ended += self.engine.advance(np.array(rows, np.int64), 0, self.epoch)
         while not self.engine.idle:

@@ -26,7 +26,7 @@ def test_the_polynomial_is_no_product(degree: int) -> None:
 
 
 @pytest.mark.parametrize("shift", range(40))
-@pytest.mark.parametrize("bits", [3, 7, 13])
+@pytest.mark.parametrize("bits", [1, 3, 7, 13])
 def test_a_stride_of_any_power_of_two_goes_over_all_sets(bits: int, shift: int) -> None:
     table = remainder_table(bits)
     sets = [remainder(table, i << shift) for i in range(1 << bits)]

@@ -14,6 +14,7 @@ import pytest
 from hwsim.memory import Access, Region
 from hwsim.memory.config import DramConfig
 
+Asked = tuple[Access, Region, int, int]
 FEW = {
     "hbm2": {"specification": "hbm2", "channels": 2},
     "hbm2e": {"specification": "hbm2e", "channels": 2},
@@ -21,7 +22,7 @@ FEW = {
 }
 
 
-def traffic(cfg: DramConfig, *, seed: int, count: int = 300) -> list[tuple[Access, Region, int]]:
+def traffic(cfg: DramConfig, *, seed: int, count: int = 300) -> list[Asked]:
     """Requests of all kinds and sizes to a few rows of every bank, in bursts of arrivals."""
     draw = random.Random(seed)
     burst, found, arrival = cfg.burst_bytes, [], 0
@@ -29,7 +30,7 @@ def traffic(cfg: DramConfig, *, seed: int, count: int = 300) -> list[tuple[Acces
         kind = draw.choice([Access.READ, Access.READ, Access.WRITE, Access.UPDATE])
         size = burst * draw.choice([1, 1, 2, 8, 64])
         base = draw.randrange((1 << 20) // burst) * burst
-        found.append((kind, Region(base, size), arrival))
+        found.append((kind, Region(base, size), arrival, draw.randrange(2)))
         if draw.random() < 0.2:
             arrival += draw.randrange(400)
     return found
