@@ -80,7 +80,7 @@ class CollectiveConfig(Config):
 
     unit_rate: BytesPerSecond = quantity("40 GB/s")
     slice: Bytes = quantity("64 KiB")
-    slices_in_flight: int = Field(4, ge=2)
+    slices_in_flight: int = Field(16, ge=2)
     pipelined: bool = False
 
 

@@ -47,7 +47,7 @@ class DmaConfig(Config):
     block : what is sent at once when all of it is ready: a wavefront's tile, a workgroup's, a whole
         chunk, or a chunk once the GEMM has ended, which is what is left without tracking.
     trigger_latency : from the last update of a block to its first read.
-    channels : blocks that are read and sent side by side.
+    channels : tiles that are read and sent side by side.
     """
 
     block: Literal["wavefront", "workgroup", "chunk", "kernel"] = "wavefront"
