@@ -24,6 +24,7 @@ from pydantic import Field
 
 from hwsim.config import Config
 from hwsim.errors import InvariantError, ProtocolError
+from hwsim.laws.t3_tracker import set_index
 from hwsim.sim import Component, Event, Kernel
 
 __all__ = ["Tracker", "TrackerConfig"]
@@ -92,7 +93,7 @@ class Tracker(Component[TrackerConfig]):
         self.triggers = 0
 
     def _set_of(self, group: int) -> _Set:
-        return self._sets[group % self.cfg.entries]
+        return self._sets[set_index(group, self.cfg.entries)]
 
     def admit(self, group: int) -> Event:
         """The event happens once a set serves ``group``.
