@@ -16,6 +16,9 @@ BLOCKS: dict[str, str] = {
     "flightllm.sfu": "rtl.benches.flightllm_sfu",
     "flightllm.vpu": "rtl.benches.flightllm_vpu",
     "t3.mc_arbiter": "rtl.benches.t3_mc_arbiter",
+    "t3.nmc_update": "rtl.benches.t3_nmc_update",
+    "t3.tracker": "rtl.benches.t3_tracker",
+    "t3.trigger_table": "rtl.benches.t3_trigger_table",
 }
 """Where each block is described, as ``BLOCK``."""
 

@@ -16,7 +16,13 @@ pytestmark = [pytest.mark.rtl, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 LIES = [
+    ("t3.tracker", 1, "t3_tracker", "PLACES = 2", "PLACES = 3"),
+    ("t3.tracker", 1, "t3_tracker", "return self.tiles + 1", "return self.tiles + 2"),
+    ("t3.trigger_table", 1, "t3_trigger", "return self.entries + 1", "return self.entries + 2"),
+    ("t3.trigger_table", 1, "t3_trigger", "< self._depth", "<= self._depth"),
     ("t3.mc_arbiter", 1, "t3_mc_arbiter", "queue.append(cycle)", "queue.append(cycle + 1)"),
+    ("t3.nmc_update", 1, "t3_nmc", "READ_CYCLES = 2", "READ_CYCLES = 3"),
+    ("t3.nmc_update", 1, "t3_nmc", "WRITE_CYCLES = 4", "WRITE_CYCLES = 5"),
     ("flightllm.csd_chain", 1, "flightllm_chain", "return 6 + skew(", "return 7 + skew("),
     ("flightllm.csd_chain", 1, "flightllm_chain", "dsp + dsp // RUN", "dsp + dsp // RUN + 1"),
     ("flightllm.dequant", 3, "flightllm_dequant", "LATENCY = 3", "LATENCY = 4"),
