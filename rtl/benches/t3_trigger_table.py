@@ -322,6 +322,7 @@ def _faults(geometry: TriggerGeometry, rng: Random) -> Iterator[Case]:
     for name, number in {
         "unknown block": programs[0].block + 2,
         "another block of the entry": programs[1].block + geometry.entries,
+        "a block that has been ready": programs[0].block,
     }.items():
         wrong = divmod(number % numbers, geometry.wavefronts)
         right = [divmod(program.block, geometry.wavefronts) for program in programs]
@@ -346,7 +347,7 @@ def _bins(geometry: TriggerGeometry) -> frozenset[str]:
         | {"a kernel after another", "a program taken with its kernel", "requests back to back"}
         | {"a trigger in the cycle after its program", "a block's triggers in consecutive cycles"}
         | {"a program in the cycle after its entry was ready", "blocks back to back"}
-        | {"unknown block", "another block of the entry"}
+        | {"unknown block", "another block of the entry", "a block that has been ready"}
     )
 
 
