@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Generic, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -46,6 +46,7 @@ __all__ = [
     "LookUp",
     "Timetable",
     "TrackerGeometry",
+    "TrackerTable",
     "Update",
     "set_index",
     "timetable",
@@ -62,13 +63,26 @@ ADDRESS_BITS = 48
 """Of a tile's start, which the published entry holds. The RTL's has none: see the DMA entries."""
 
 
-class TrackerGeometry(Config):
-    """A Tracker, the kernels that it can serve, and what it does when a set is taken."""
+class TrackerTable(Config):
+    """Sets of a Tracker, named by low bits."""
 
     entries: Annotated[int, Field(ge=2, le=4096)] = 256
     """Sets; each serves one workgroup at a time."""
     wavefronts: Annotated[int, Field(ge=2, le=16)] = 8
     """Tiles of a workgroup, at most."""
+
+    @model_validator(mode="after")
+    def _powers_of_two(self) -> Self:
+        for name in ("entries", "wavefronts"):
+            value = getattr(self, name)
+            if value & (value - 1):
+                raise ValueError(f"{name} must be a power of two, got {value}")
+        return self
+
+
+class TrackerGeometry(TrackerTable):
+    """A Tracker, the kernels that it can serve, and what it does when a set is taken."""
+
     ports: Annotated[int, Field(ge=1, le=4)] = 2
     """Updates a cycle: local stores, and what comes from peers."""
     workgroup_bits: Annotated[int, Field(ge=2, le=24)] = 16
@@ -81,14 +95,6 @@ class TrackerGeometry(Config):
     """Elements that one update brings, at most: 32 B of FP16."""
     on_full: Literal["step_aside", "stall"] = "step_aside"
     """What becomes of an update whose set serves another workgroup."""
-
-    @model_validator(mode="after")
-    def _powers_of_two(self) -> TrackerGeometry:
-        for name in ("entries", "wavefronts"):
-            value = getattr(self, name)
-            if value & (value - 1):
-                raise ValueError(f"{name} must be a power of two, got {value}")
-        return self
 
     @model_validator(mode="after")
     def _more_workgroups_than_sets(self) -> TrackerGeometry:
@@ -137,7 +143,7 @@ class TrackerGeometry(Config):
     @property
     def size_bytes(self) -> int:
         """Bytes of all entries as published."""
-        return self.entries * self.wavefronts * self.entry_bits // 8
+        return -(-self.entries * self.wavefronts * self.entry_bits // 8)
 
     @property
     def tiles(self) -> int:

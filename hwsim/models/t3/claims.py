@@ -99,15 +99,29 @@ def near_memory_gain(runs: Outcomes) -> float:
 
 def fc_over_ideal(runs: Outcomes) -> float:
     """Time of the FC sub-layers over that of the ideal, geometric mean."""
+    return geometric_mean(_over_ideal(runs, "_t3", "fc"))
+
+
+def op_over_ideal(runs: Outcomes) -> float:
+    """Time of the OP sub-layers over that of the ideal, geometric mean."""
+    return geometric_mean(_over_ideal(runs, "_t3", "op"))
+
+
+def near_memory_adds(runs: Outcomes) -> float:
+    """Time of the ideal over that of the ideal with near-memory reduction, the greatest."""
+    return 1 / min(_over_ideal(runs, "_near_memory", ""))
+
+
+def _over_ideal(runs: Outcomes, configuration: str, sublayers: str) -> list[float]:
+    """Time over that of the ideal, of each sub-layer whose name begins with ``sublayers``."""
     ideal = {name.removesuffix("_ideal"): run for name, run in runs.items() if "_ideal" in name}
-    ratios = [
+    return [
         float(ran["latency_s"]) / float(best["latency_s"])
         for name, run in runs.items()
-        if not name.endswith("_ideal")
-        for ran, best in _same(run, ideal[name.removesuffix("_t3")])
-        if str(ran["sublayer"]).startswith("fc")
+        if name.endswith(configuration)
+        for ran, best in _same(run, ideal[name.removesuffix(configuration)])
+        if str(ran["sublayer"]).startswith(sublayers)
     ]
-    return geometric_mean(ratios)
 
 
 def _same(run: Outcome, best: Outcome) -> Iterator[tuple[Row, Row]]:

@@ -143,6 +143,8 @@ def _traffic(tasks: Sequence[TaskRun]) -> dict[str, Metric]:
 def _queues(run: Run) -> dict[str, Metric]:
     kernels = list(_kernels(run.tasks))
     found = {"tracker_entries_peak": Metric(max(kernel.tracker_entries for kernel in kernels), "1")}
+    if found["tracker_entries_peak"].value:
+        found["tracker_size"] = _bytes(run.config.tracker.size_bytes)
     if run.config.memory == "dram":
         held = sum(kernel.queued * kernel.elapsed_fs for kernel in kernels)
         elapsed = sum(kernel.elapsed_fs for kernel in kernels)

@@ -20,30 +20,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pydantic import Field
-
-from hwsim.config import Config
 from hwsim.errors import InvariantError, ProtocolError
-from hwsim.laws.t3_tracker import set_index
+from hwsim.laws.t3_tracker import TrackerGeometry, TrackerTable, set_index
 from hwsim.sim import Component, Event, Kernel
 
 __all__ = ["Tracker", "TrackerConfig"]
 
 
-class TrackerConfig(Config):
+class TrackerConfig(TrackerTable):
     """Size of the Tracker, and what it does when it is full.
 
     Parameters
     ----------
-    entries : sets; each serves one workgroup at a time.
-    wavefronts : counts of a set.
     on_full, allocation : see the module.
     """
 
-    entries: int = Field(256, ge=1, le=65536)
-    wavefronts: int = Field(8, ge=1, le=16)
     on_full: Literal["step_aside", "stall", "error"] = "step_aside"
     allocation: Literal["in_order", "first_come"] = "in_order"
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all entries."""
+        return TrackerGeometry(entries=self.entries, wavefronts=self.wavefronts).size_bytes
 
 
 @dataclass

@@ -19,7 +19,7 @@ def _tracker(
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("entries", [1, 3, 16])
+@pytest.mark.parametrize("entries", [2, 4, 16])
 def test_every_tile_triggers_once_however_few_sets_there_are(entries: int, seed: int) -> None:
     kernel = Kernel(shuffle_ties=True, seed=seed)
     groups = list(range(5, 25))
