@@ -76,12 +76,13 @@ class CollectiveConfig(Config):
     unit_rate : bytes that one compute unit moves in a second, each read or written.
     slice : what a device reads, sends and writes at once; ``slices_in_flight`` of them overlap.
     pipelined : whether a step starts when the slice that it needs is there, or the whole chunk.
+        Left out: the slice; where memory is ideal the chunk, as in the closed form of a ring.
     """
 
     unit_rate: BytesPerSecond = quantity("40 GB/s")
     slice: Bytes = quantity("64 KiB")
     slices_in_flight: int = Field(16, ge=2)
-    pipelined: bool = False
+    pipelined: bool | None = None
 
 
 class FaultConfig(Config):

@@ -66,14 +66,15 @@ def gemm(node: Node, tiling: Tiling, units: int | None = None) -> Process:
 def collective(node: Node, exchange: Exchange, units: int | None = None) -> Process:
     """A collective that compute units run, on vectors at the bottom of memory.
 
-    Where memory is ideal, so are the units: then a ring takes what its closed form says.
+    Where memory is ideal, so are the units, and steps are apart if nothing else is asked: then a
+    ring takes what its closed form says.
 
     Raises
     ------
     ConfigError
         For a collective that the algorithm does not do, or a message too short for it.
     """
-    config = node.config.collective
+    config, ideal = node.config.collective, node.config.memory == "ideal"
     rate = config.unit_rate * (units or node.config.compute.units)
     engine = CollectiveEngine(
         node.kernel,
@@ -81,9 +82,9 @@ def collective(node: Node, exchange: Exchange, units: int | None = None) -> Proc
         CollectiveConfig.model_construct(
             slice_bytes=config.slice,
             slices_in_flight=config.slices_in_flight,
-            pipelined=config.pipelined,
+            pipelined=not ideal if config.pipelined is None else config.pipelined,
             near_memory_reduction=exchange.near_memory,
-            copy_rate=None if node.config.memory == "ideal" else rate,
+            copy_rate=None if ideal else rate,
         ),
         node.network,
         [device.memory for device in node.devices],
