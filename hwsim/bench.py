@@ -1,4 +1,4 @@
-"""How fast the toolkit itself is: start-up, kernel, traces, and what each system adds."""
+"""How fast the toolkit itself is: start-up, kernel, traces, memory, and what each system adds."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ def _sources() -> list[tuple[str, Callable[[], Iterable[Measured]]]]:
         ("start-up", start_up),
         ("kernel", kernel_speed),
         ("trace", trace_speed),
+        ("memory", load("hwsim.memory.bench:benchmarks")),
     ]
     theirs = [(entry.name, load(entry.benchmarks)) for entry in systems() if entry.benchmarks]
     return own + theirs

@@ -93,6 +93,7 @@ class MemorySystem(Component[MemoryConfig]):
             logging=log_commands,
             recorded_channel=recorded_channel,
         )
+        self.bin_cycles = bin_cycles
         self._asked: list[_Asked] = []
         self._numbers = 0
         self._waiting: dict[int, Event] = {}

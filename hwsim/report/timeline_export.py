@@ -1,10 +1,12 @@
 """Timeline files: Chrome trace-event JSON, gzipped, which Perfetto opens.
 
-Each track is a thread; slices that overlap on one track without nesting go on lanes of their own
-(``track``, ``track (2)``, ...), because viewers drop those. Times are microseconds, printed exactly
-from femtoseconds. The file is written as a stream; its bytes depend on nothing but the timeline.
+The run is a process, and so is each part of the machine (``part/track``). Each track is a thread;
+slices of no length become instants. Slices that overlap on one track without nesting go on lanes of
+their own (``track``, ``track (2)``, ...), because viewers drop those. Times are microseconds,
+printed exactly from femtoseconds. The file is written as a stream; its bytes depend on nothing but
+the timeline.
 
-Ref: Trace Event Format, Google, 2016 (JSON object format, phases M, X and C).
+Ref: Trace Event Format, Google, 2016 (JSON object format, phases M, X, i and C).
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ COMPRESSION = 5  # a few per cent larger than the best, in a third of the time
 
 
 def export_timeline(timeline: Timeline, path: Path, process: str) -> None:
-    """Write ``timeline`` to ``path`` (``*.json.gz``), its tracks under one process of that name."""
+    """Write ``timeline`` to ``path`` (``*.json.gz``), its run as a process of that name."""
     with path.open("wb") as file, _gzip(file) as packed:
         packed.write(b'{"displayTimeUnit":"ns","traceEvents":[\n')
         separator = b""
@@ -60,35 +62,61 @@ def _batches(events: Iterator[str]) -> Iterator[list[str]]:
 
 
 def _events(timeline: Timeline, process: str) -> Iterator[str]:
+    pids = _processes(timeline)
     yield f'{{"ph":"M","pid":1,"name":"process_name","args":{{"name":{_text(process)}}}}}'
-    lanes = list(_all_lanes(timeline.slices))
-    for thread, (name, _) in enumerate(lanes, start=1):
-        yield from _thread_names(thread, name)
+    for part, pid in list(pids.items())[1:]:
+        yield from _process_names(pid, part)
+    lanes = [(pids[_part(name)], name, slices) for name, slices in _all_lanes(timeline.slices)]
+    for thread, (pid, name, _) in enumerate(lanes, start=1):
+        yield from _thread_names(pid, thread, name.removeprefix(f"{_part(name)}/"))
     yield from chain.from_iterable(
-        _slice_events(thread, slices) for thread, (_, slices) in enumerate(lanes, start=1)
+        _slice_events(pid, thread, slices) for thread, (pid, _, slices) in enumerate(lanes, start=1)
     )
-    yield from map(_counter_event, sorted(timeline.samples))
+    for sample in sorted(timeline.samples):
+        yield _counter_event(pids[_part(sample[0])], sample)
 
 
-def _thread_names(thread: int, name: str) -> Iterator[str]:
-    head = f'{{"ph":"M","pid":1,"tid":{thread},"name":'
+def _processes(timeline: Timeline) -> dict[str, int]:
+    """Numbers of the run, named "", and of each part in people's order."""
+    parts = {_part(item[0]) for item in timeline.slices}
+    parts |= {_part(item[0]) for item in timeline.samples}
+    return {part: pid for pid, part in enumerate(["", *sorted(parts - {""}, key=_natural)], 1)}
+
+
+def _part(track: str) -> str:
+    """The part of the machine that a track belongs to; "" for none."""
+    return track.partition("/")[0] if "/" in track else ""
+
+
+def _process_names(pid: int, name: str) -> Iterator[str]:
+    head = f'{{"ph":"M","pid":{pid},"name":'
+    yield f'{head}"process_name","args":{{"name":{_text(name)}}}}}'
+    yield f'{head}"process_sort_index","args":{{"sort_index":{pid}}}}}'
+
+
+def _thread_names(pid: int, thread: int, name: str) -> Iterator[str]:
+    head = f'{{"ph":"M","pid":{pid},"tid":{thread},"name":'
     yield f'{head}"thread_name","args":{{"name":{_text(name)}}}}}'
     yield f'{head}"thread_sort_index","args":{{"sort_index":{thread}}}}}'
 
 
-def _slice_events(thread: int, slices: Iterable[Slice]) -> Iterator[str]:
-    head = f'{{"ph":"X","pid":1,"tid":{thread},"name":'
+def _slice_events(pid: int, thread: int, slices: Iterable[Slice]) -> Iterator[str]:
+    head = f'"pid":{pid},"tid":{thread},"name":'
     for _, name, start_fs, end_fs, args in slices:
-        times = f'"ts":{microseconds(start_fs)},"dur":{microseconds(end_fs - start_fs)}'
         details = f',"args":{_details(args)}' if args else ""
-        yield f"{head}{_text(name)},{times}{details}}}"
+        start, length = microseconds(start_fs), microseconds(end_fs - start_fs)
+        if start_fs == end_fs:
+            yield f'{{"ph":"i","s":"t",{head}{_text(name)},"ts":{start}{details}}}'
+        else:
+            yield f'{{"ph":"X",{head}{_text(name)},"ts":{start},"dur":{length}{details}}}'
 
 
-def _counter_event(sample: Sample) -> str:
+def _counter_event(pid: int, sample: Sample) -> str:
     track, name, time_fs, value = sample
     value_text = json.dumps({"value": value}, allow_nan=False)
-    label = _text(f"{track}: {name}")
-    return f'{{"ph":"C","pid":1,"name":{label},"ts":{microseconds(time_fs)},"args":{value_text}}}'
+    label = _text(f"{track.removeprefix(f'{_part(track)}/')}: {name}")
+    time = microseconds(time_fs)
+    return f'{{"ph":"C","pid":{pid},"name":{label},"ts":{time},"args":{value_text}}}'
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,5 +1,9 @@
 """What happened when: the slices and counters a simulation records for people to look at.
 
+A track is a row of slices. What is before the first ``/`` of its name, if it has one, is the part
+of the machine that it belongs to, such as a device: ``device 3/dma.read``. A slice of no length is
+an instant.
+
 Recording is one tuple appended to a list, so that a run of a million slices stays cheap. Times are
 ``int`` femtoseconds of the kernel. :mod:`hwsim.report.timeline_export` writes it for Perfetto.
 """
@@ -65,6 +69,10 @@ class Timeline:
                 f"got {end_fs} fs"
             )
         self.slices.append((track, name, start_fs, end_fs, args))
+
+    def instant(self, track: str, name: str, time_fs: int, args: Args | None = None) -> None:
+        """Record that ``name`` happened on ``track`` at ``time_fs``."""
+        self.slice(track, name, time_fs, time_fs, args)
 
     def counter(self, track: str, name: str, time_fs: int, value: int | float) -> None:
         """Record that the counter ``name`` of ``track`` is ``value`` from ``time_fs`` on.

@@ -18,4 +18,5 @@ SYSTEM = SystemEntry(
     config="hwsim.models.t3.config:T3Config",
     simulate="hwsim.models.t3.system:simulate",
     workload_kinds=("tensor_parallel", "collective"),
+    benchmarks="hwsim.models.t3.bench:benchmarks",
 )

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
 
@@ -26,7 +26,7 @@ from hwsim.units import FS_PER_SECOND
 if TYPE_CHECKING:
     from hwsim.memory.system import MemorySystem
 
-__all__ = ["ComputeConfig", "Gemm", "Store"]
+__all__ = ["ComputeConfig", "Gemm", "Span", "Store"]
 
 Store = Callable[[Workgroup], Process]
 """How a workgroup's output leaves it."""
@@ -57,6 +57,21 @@ class ComputeConfig(Config):
         return round(Fraction(int(cycles) * FS_PER_SECOND, self.clock))
 
 
+class Span(NamedTuple):
+    """A workgroup on a place of a unit: when it came, had multiplied all, and left.
+
+    ``position`` counts workgroups in the order in which they started.
+    """
+
+    position: int
+    group: Workgroup
+    unit: int
+    place: int
+    start_fs: int
+    computed_fs: int
+    end_fs: int
+
+
 class Gemm:
     """One GEMM on ``units`` of a device's compute units.
 
@@ -64,6 +79,12 @@ class Gemm:
     ----------
     order : the workgroups in the order in which they start.
     store : what becomes of a workgroup's output.
+
+    Attributes
+    ----------
+    tiling : Tiling
+    spans : list of Span
+        Of the workgroups that have left, if there is a timeline to draw them in.
     """
 
     def __init__(
@@ -74,20 +95,24 @@ class Gemm:
         tiling: Tiling,
         order: Sequence[Workgroup],
         store: Store,
-        *,
-        track: str = "",
     ) -> None:
         self._kernel = kernel
         self._cfg = cfg
         self._memory = memory
-        self._tiling = tiling
+        self.tiling = tiling
         self._waiting = deque(order)
+        self._count = len(order)
         self._store = store
-        self._track = track
         self._multiply_fs = self._step_times()
         # state
         self._turns = Slots(kernel, 1)
         self._matrix = [Server(kernel) for _ in range(cfg.units)]
+        self.spans: list[Span] = []
+
+    @property
+    def resident(self) -> int:
+        """Workgroups that all units have at once: those of a stage."""
+        return self._cfg.units * self._cfg.workgroups
 
     @property
     def busy_fs(self) -> int:
@@ -111,21 +136,18 @@ class Gemm:
             self._turns.give_back()
             if group is None:
                 return
-            start = self._kernel.now
+            start, position = self._kernel.now, self._count - len(self._waiting) - 1
             yield from self._main_loop(group, unit)
-            if self._kernel.timeline is not None:
-                self._kernel.timeline.slice(
-                    f"{self._track}compute units.unit {unit}.{key // self._cfg.units}",
-                    f"workgroup {group.index}",
-                    start,
-                    self._kernel.now,
-                )
+            computed = self._kernel.now
             yield from self._store(group)
+            if self._kernel.timeline is not None:
+                place, end = key // self._cfg.units, self._kernel.now
+                self.spans.append(Span(position, group, unit, place, start, computed, end))
 
     def _main_loop(self, group: Workgroup, unit: int) -> Process:
-        steps = self._tiling.k_steps
+        steps = self.tiling.k_steps
         loads: deque[Sequence[Event]] = deque()
-        ahead = min(self._tiling.config.prefetch_steps, steps)
+        ahead = min(self.tiling.config.prefetch_steps, steps)
         for step in range(ahead):
             loads.append(self._load(group, step))
         for step in range(steps):
@@ -137,15 +159,15 @@ class Gemm:
             yield self._matrix[unit].use(self._multiply_fs[step], group.index)
 
     def _load(self, group: Workgroup, step: int) -> tuple[Event, Event]:
-        a, b = self._tiling.operand_regions(group, step)
+        a, b = self.tiling.operand_regions(group, step)
         read, source = self._memory.read, group.index
         return read(a, Stream.COMPUTE, source), read(b, Stream.COMPUTE, source)
 
     def _step_times(self) -> list[int]:
-        tiling = self._tiling
+        tiling = self.tiling
         tile = 2 * tiling.config.rows * tiling.config.columns
         times = {d: self._cfg.multiply_fs(tile * d) for d in {*self._depths()}}
         return [times[depth] for depth in self._depths()]
 
     def _depths(self) -> Iterator[int]:
-        return (self._tiling.depth_of(step) for step in range(self._tiling.k_steps))
+        return (self.tiling.depth_of(step) for step in range(self.tiling.k_steps))

@@ -14,8 +14,8 @@ Ref: T3 (ASPLOS'24, arXiv 2401.16677), sections 4.1 to 4.4, figures 7 and 9.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -30,7 +30,7 @@ from hwsim.sim import Component, Event, Kernel, Process, Slots
 if TYPE_CHECKING:
     from hwsim.memory.system import MemorySystem
 
-__all__ = ["DmaConfig", "Fused", "FusedConfig", "Part", "Tile"]
+__all__ = ["DmaConfig", "DmaSpan", "Fused", "FusedConfig", "Notes", "Part", "Tile"]
 
 STORED, ARRIVED, FORWARDED = (n << 32 for n in (1, 2, 3))
 """Added to a tile's key, the number of who asks memory; workgroups have the numbers from 0."""
@@ -101,6 +101,24 @@ class Output:
     parts: tuple[Part, ...]
 
 
+class DmaSpan(NamedTuple):
+    """What the DMA engine did with a tile on one of its channels."""
+
+    what: Literal["read", "send", "write"]
+    tile: Tile
+    start_fs: int
+    end_fs: int
+
+
+@dataclass
+class Notes:
+    """What is noted down to be drawn: the DMA engine's spans, triggers, and sets in use by time."""
+
+    spans: list[DmaSpan] = field(default_factory=list)
+    triggers: list[tuple[int, Tile]] = field(default_factory=list)
+    in_use: dict[int, int] = field(default_factory=dict)
+
+
 class Fused(Component[FusedConfig]):
     """What a device does with the output of a GEMM that is fused with a reduce-scatter.
 
@@ -108,6 +126,11 @@ class Fused(Component[FusedConfig]):
     ----------
     output : of the device.
     send : puts a tile on its way to the peer of its route.
+
+    Attributes
+    ----------
+    notes : Notes or None
+        Kept if there is a timeline to draw them in.
     """
 
     def __init__(
@@ -143,6 +166,7 @@ class Fused(Component[FusedConfig]):
         self._owed = sum(len(self.tiles(group)) for part in kept for group in part.groups)
         self._gemm_ended = kernel.event()
         self.finished = kernel.event()
+        self.notes = Notes() if kernel.timeline is not None else None
         if not self._owed:
             self.finished.succeed()
 
@@ -172,8 +196,10 @@ class Fused(Component[FusedConfig]):
 
     def _update(self, tile: Tile, stream: Stream, who: int) -> Process:
         yield from self._admit(tile, stream)
+        self._note_in_use()
         yield self._write(tile, stream, who + tile.key)
         if self.tracker.count(tile.group, tile.wavefront, tile.elements):
+            self._note_in_use()
             self._trigger(tile)
 
     def _admit(self, tile: Tile, stream: Stream) -> Process:
@@ -201,6 +227,8 @@ class Fused(Component[FusedConfig]):
 
     def _trigger(self, tile: Tile) -> None:
         """Do what is due when a tile has all its updates."""
+        if self.notes is not None:
+            self.notes.triggers.append((self.kernel.now, tile))
         if tile.part.route.kind == "own":
             self.kernel.start(self._complete(tile))
             return
@@ -237,7 +265,9 @@ class Fused(Component[FusedConfig]):
         yield self.kernel.wait(self.cfg.dma.trigger_latency)
         yield self._channels.take(tile.key)
         yield from self._read(tile)
+        start = self.kernel.now
         yield self._send(tile).departed
+        self._note("send", tile, start)
         self._channels.give_back()
         self._settle()
 
@@ -247,18 +277,21 @@ class Fused(Component[FusedConfig]):
             source = FORWARDED + tile.key
             yield self._channels.take(tile.key)
             yield from self._read(tile)
+            start = self.kernel.now
             yield self._memory.access(tile.region, Access.WRITE, Stream.COMMUNICATION, source)
+            self._note("write", tile, start)
             self._channels.give_back()
         self._settle()
 
     def _read(self, tile: Tile) -> Process:
-        reads, source = [tile.region], FORWARDED + tile.key
+        reads, source, start = [tile.region], FORWARDED + tile.key, self.kernel.now
         if not self.cfg.near_memory_reduction:
             reads.append(self._second(tile.region))
         yield from [
             self._memory.access(region, Access.READ, Stream.COMMUNICATION, source)
             for region in reads
         ]
+        self._note("read", tile, start)
 
     def _settle(self) -> None:
         """Count a tile that needs nothing more of this device."""
@@ -269,3 +302,15 @@ class Fused(Component[FusedConfig]):
     def gemm_ended(self) -> None:
         """Hear that the GEMM has ended."""
         self._gemm_ended.succeed()
+
+    # notes
+
+    def _note(self, what: Literal["read", "send", "write"], tile: Tile, start_fs: int) -> None:
+        """Note what the DMA engine did until now."""
+        if self.notes is not None:
+            self.notes.spans.append(DmaSpan(what, tile, start_fs, self.kernel.now))
+
+    def _note_in_use(self) -> None:
+        """Note the sets in use; of an instant, the last count stays."""
+        if self.notes is not None:
+            self.notes.in_use[self.kernel.now] = self.tracker.in_use

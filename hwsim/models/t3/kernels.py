@@ -8,13 +8,15 @@ Ref: T3 (ASPLOS'24, arXiv 2401.16677), section 5.3 (configurations).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from hwsim.memory import Access, Stream
 from hwsim.memory.system import MemorySystem
 from hwsim.models.t3.config import T3Config
+from hwsim.models.t3.drawing import draw
+from hwsim.models.t3.fused import Fused
 from hwsim.models.t3.node import Arbiter, Node
 from hwsim.models.t3.programs import Exchange, FusedGemm, collective, elementwise, gemm
 from hwsim.models.t3.stretch import Stretch
@@ -75,7 +77,7 @@ class Kernels:
             if self.config.mode == "symmetric":
                 tiling.check_even()
             fused = FusedGemm(node, tiling, choose_threshold=arbiter == "compute_first")
-            done = self._run(node, "gemm + reduce_scatter", fused.run())
+            done = self._run(node, "gemm + reduce_scatter", fused.run(), fused.fused)
             tracker = fused.fused[0].tracker
             return replace(
                 done,
@@ -141,9 +143,10 @@ class Kernels:
         )
         return Node(kernel, self.config, self.degree, arbiter)
 
-    def _run(self, node: Node, name: str, process: Process) -> Stretch:
+    def _run(self, node: Node, name: str, process: Process, fused: Sequence[Fused] = ()) -> Stretch:
         """Run to the end and take down what the first device did."""
         node.kernel.run(process)
+        draw(node, fused)
         self.events += node.kernel.events
         moved = node.devices[0].memory.bytes.items()
         return Stretch(

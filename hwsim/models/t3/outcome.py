@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from hwsim.memory import Stream
 from hwsim.models.t3.figures import figures_of, tables_of, traffic_of
@@ -39,6 +39,9 @@ def outcome_of(run: Run) -> Outcome:
         timeline=_timeline(run),
     )
 
+
+RECORDS_DRAWN = 1_000_000
+"""Slices and samples after which no further task is drawn."""
 
 _HEADLINE = (
     "latency",
@@ -272,19 +275,52 @@ def _notes(run: Run) -> list[str]:
         )
     if config.mode == "symmetric":
         notes.append(f"One of {run.degree} equal devices was simulated; its peers mirror it.")
+    drawn = len(_drawn(run))
+    if drawn < len(run.tasks):
+        covered = run.tasks[drawn].start_fs / FS_PER_SECOND
+        notes.append(f"The timeline covers the first {covered * 1e3:.1f} ms of the run.")
     return notes
 
 
 def _timeline(run: Run) -> Timeline | None:
-    """The kernels' timelines one after the other."""
-    if not any(kernel.timeline is not None for kernel in _kernels(run.tasks)):
-        return None
-    joined = Timeline()
-    for task in run.tasks:
+    """The kernels' timelines one after the other, as far as a viewer takes them."""
+    joined, free = Timeline(), 0
+    for task in _drawn(run):
         for kernel, start in zip(task.kernels, _starts(task), strict=True):
-            assert kernel.timeline is not None
-            joined.extend_shifted(kernel.timeline.slices, start, kernel.timeline.samples)
+            if kernel.timeline is None:
+                return None
+            drawn = kernel.timeline
+            if start < free:
+                drawn = _beside(drawn, kernel.name)
+            joined.extend_shifted(drawn.slices, start, drawn.samples)
+            joined.slice("kernels", kernel.name, start, start + kernel.elapsed_fs)
+            free = start + kernel.elapsed_fs
     return joined
+
+
+def _drawn(run: Run) -> Sequence[TaskRun]:
+    """The first tasks, up to so many slices and samples that a viewer takes no more."""
+    records = [
+        sum(len(k.timeline.slices) + len(k.timeline.samples) for k in task.kernels if k.timeline)
+        for task in run.tasks
+    ]
+    before = accumulate(records, initial=0)
+    return [task for task, so_far in zip(run.tasks, before, strict=False) if so_far < RECORDS_DRAWN]
+
+
+def _beside(timeline: Timeline, name: str) -> Timeline:
+    """A timeline of a kernel that was simulated alone, as parts of their own beside another's."""
+    moved = Timeline()
+    for track, *drawn in timeline.slices:
+        moved.slice(_apart(track, name), *drawn)
+    for track, *sampled in timeline.samples:
+        moved.counter(_apart(track, name), *sampled)
+    return moved
+
+
+def _apart(track: str, name: str) -> str:
+    part, slash, row = track.partition("/")
+    return f"{part}, {name} alone/{row}" if slash else track
 
 
 def _starts(task: TaskRun) -> list[int]:

@@ -65,7 +65,7 @@ class Tracker(Component[TrackerConfig]):
 
     Attributes
     ----------
-    entries_peak : most sets in use at once.
+    in_use, entries_peak : sets in use, now and at most.
     waited : updates that found their set serving another workgroup.
     triggers : tiles that got all their updates.
     """
@@ -84,7 +84,7 @@ class Tracker(Component[TrackerConfig]):
         self._sets = [_Set() for _ in range(cfg.entries)]
         for group in groups:
             self._set_of(group).to_come.append(group)
-        self._in_use = 0
+        self.in_use = 0
         # stats
         self.entries_peak = 0
         self.waited = 0
@@ -133,8 +133,8 @@ class Tracker(Component[TrackerConfig]):
             return
         found.to_come.remove(group)
         found.owner, found.left = group, list(self._thresholds(group))
-        self._in_use += 1
-        self.entries_peak = max(self.entries_peak, self._in_use)
+        self.in_use += 1
+        self.entries_peak = max(self.entries_peak, self.in_use)
         for event in found.asking.pop(group):
             event.succeed()
 
@@ -159,7 +159,7 @@ class Tracker(Component[TrackerConfig]):
         self.triggers += triggered
         if not any(found.left):
             found.owner = None
-            self._in_use -= 1
+            self.in_use -= 1
             self._choose_later(found)
         return triggered
 
