@@ -121,3 +121,34 @@ def test_the_bytes_depend_on_neither_date_nor_name_nor_order(tmp_path: Path) -> 
 
     assert written[0] == written[1]
     assert written[0][4:8] == b"\0\0\0\0"  # the date in a gzip header
+
+
+def test_a_slice_of_no_length_becomes_an_instant(tmp_path: Path) -> None:
+    timeline = Timeline()
+    timeline.instant("tracker", "chunk 2", 2_000_000_000, (("workgroup", 7),))
+
+    assert _events(timeline, tmp_path)[-1] == {
+        "ph": "i",
+        "s": "t",
+        "pid": 1,
+        "tid": 1,
+        "name": "chunk 2",
+        "ts": 2,
+        "args": {"workgroup": 7},
+    }
+
+
+def test_each_part_of_the_machine_is_a_process_behind_the_run(tmp_path: Path) -> None:
+    timeline = Timeline()
+    timeline.slice("device 10/dma.read", "chunk 2", 0, 1)
+    timeline.slice("device 9/dma.read", "chunk 2", 0, 1)
+    timeline.slice("link", "chunk 2", 0, 1)
+    timeline.counter("device 9/memory", "reads queued", 0, 3)
+    events = _events(timeline, tmp_path)
+    processes = {e["pid"]: e["args"]["name"] for e in events if e["name"] == "process_name"}
+    threads = {(e["pid"], e["args"]["name"]) for e in events if e["name"] == "thread_name"}
+
+    assert list(processes.values()) == ["llama2_7b on flightllm/u280", "device 9", "device 10"]
+    assert threads == {(1, "link"), (2, "dma.read"), (3, "dma.read")}
+    assert events[-1]["pid"] == 2
+    assert events[-1]["name"] == "memory: reads queued"

@@ -311,10 +311,10 @@ def _drawn(run: Run) -> Sequence[TaskRun]:
 def _beside(timeline: Timeline, name: str) -> Timeline:
     """A timeline of a kernel that was simulated alone, as parts of their own beside another's."""
     moved = Timeline()
-    for track, *drawn in timeline.slices:
-        moved.slice(_apart(track, name), *drawn)
-    for track, *sampled in timeline.samples:
-        moved.counter(_apart(track, name), *sampled)
+    for track, what, start, end, args in timeline.slices:
+        moved.slice(_apart(track, name), what, start, end, args)
+    for track, what, time, value in timeline.samples:
+        moved.counter(_apart(track, name), what, time, value)
     return moved
 
 
