@@ -52,6 +52,9 @@ validate: venv  ## published claims against simulation; SYSTEM=flightllm for one
 reports: venv  ## rebuild what is committed in reports/: validation table and figures
 	@$(BIN)/hwsim validate --out reports/validation
 	@$(BIN)/hwsim run flightllm/u280 llama2_7b --out $(GALLERY)
+	@for sweep in speedups sensitivity; do $(BIN)/hwsim sweep reports/t3_gpu80/$$sweep.toml \
+	    --out $(GALLERY)-$$sweep && cp $(GALLERY)-$$sweep/sweep.* $(GALLERY)-$$sweep/figures/*.png \
+	    reports/t3_gpu80/$$sweep/ || exit; done
 	@$(BIN)/hwsim rtl synth --out reports/rtl
 	@mkdir -p reports/flightllm_u280 && cp $(GALLERY)/figures/*.png reports/flightllm_u280/
 

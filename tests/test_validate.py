@@ -13,7 +13,7 @@ from hwsim.config import build, read_toml
 from hwsim.errors import ConfigError
 from hwsim.models.registry import SystemEntry, systems
 from hwsim.outcome import Metric, Outcome, Phase, StageCycles, TableData
-from hwsim.validate import Paper, Validation, Verdict, evaluate, judging, read_paper
+from hwsim.validate import Paper, Validation, Verdict, evaluate, judging, outcomes_of, read_paper
 
 ENTRY = SystemEntry("toy", "A toy", "hwsim_toy_claims", "a:b", "a:b", ("llm",))
 HEAD = """
@@ -95,7 +95,8 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def verdicts(paper: Paper) -> list[Verdict]:
-    return list(evaluate(ENTRY, paper, lambda _: None))
+    (outcomes,) = outcomes_of([paper])
+    return list(evaluate(ENTRY, paper, outcomes))
 
 
 def test_a_claim_within_its_tolerance_is_a_hit(paper: Any, simulated: list[Any]) -> None:

@@ -19,6 +19,7 @@ from hwsim.cli.program import program
 from hwsim.cli.report import report
 from hwsim.cli.rtl import rtl
 from hwsim.cli.run import run
+from hwsim.cli.sweep import sweep
 from hwsim.cli.terminal import discard_output, print_error, print_text
 from hwsim.cli.trace import trace
 from hwsim.cli.validate import validate
@@ -40,6 +41,7 @@ app.command("list")(list_registered)
 app.command("run")(run)
 app.command("compare")(compare)
 app.command("report")(report)
+app.command("sweep")(sweep)
 app.command("validate")(validate)
 app.command("bench")(bench)
 app.add_typer(trace, name="trace")

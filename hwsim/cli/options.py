@@ -14,6 +14,7 @@ __all__ = [
     "MachineArgument",
     "OutOption",
     "SetOption",
+    "WorkersOption",
     "WorkloadArgument",
     "folder",
 ]
@@ -56,4 +57,15 @@ OutOption: TypeAlias = Annotated[
 ]
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")
+]
+WorkersOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        help="Simulations at a time, each in a process of its own; as many as cores by default. "
+        "Changes no result.",
+        show_default=False,
+    ),
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwsim.cli.options import JsonOption, OutOption
+from hwsim.cli.options import JsonOption, OutOption, WorkersOption
 from hwsim.cli.terminal import json_text, print_json, print_note, print_table, progress
 from hwsim.errors import HwsimError
 
@@ -26,17 +26,19 @@ def validate(
     ] = None,
     json: JsonOption = False,
     out: OutOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Simulate what was published and print both, with the errors; misses stay listed.
 
     Exit code 1 when a claim's status differs from the one recorded, or a miss has no reason.
     """
     from hwsim.validate import validate as simulate_claims
+    from hwsim.workers import cores
 
     if out is not None:
         _check(out)
     with progress("validate") as show:
-        found = simulate_claims(systems or (), show)
+        found = simulate_claims(systems or (), show, workers or cores())
     if out is not None:
         _write(found, out)
     if json:

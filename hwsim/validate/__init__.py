@@ -1,6 +1,6 @@
 """Published claims against simulation, with errors; misses stay listed."""
 
-from hwsim.validate.judging import evaluate, validate
+from hwsim.validate.judging import evaluate, outcomes_of, validate
 from hwsim.validate.paper import Claim, Paper, Scenario, read_paper
 from hwsim.validate.verdict import Validation, Verdict
 
@@ -11,6 +11,7 @@ __all__ = [
     "Validation",
     "Verdict",
     "evaluate",
+    "outcomes_of",
     "read_paper",
     "validate",
 ]

@@ -21,7 +21,7 @@ from hwsim.models.flightllm.system import programs
 from hwsim.models.registry import system
 from hwsim.outcome import Metric, Outcome
 from hwsim.run import load_machine, simulate
-from hwsim.validate import Claim, Paper, Verdict, evaluate, read_paper, validate
+from hwsim.validate import Claim, Paper, Verdict, evaluate, outcomes_of, read_paper, validate
 from hwsim.workloads import load_workload
 
 LD, ST, MM, MV, MISC, SYS = Opcode
@@ -108,7 +108,8 @@ def by_scenario(paper: Paper, name: str) -> list[Claim]:
 def test_the_claims_on_a_decode_step_are_as_recorded(paper: Paper, name: str) -> None:
     chosen = tuple(by_scenario(paper, name))
     part = paper.model_copy(update={"claims": chosen, "scenarios": {name: paper.scenarios[name]}})
-    found = list(evaluate(system("flightllm"), part, lambda _: None))
+    (outcomes,) = outcomes_of([part])
+    found = list(evaluate(system("flightllm"), part, outcomes))
     assert len(found) >= 4
     assert [verdict.failure for verdict in found if verdict.failure] == []
 
