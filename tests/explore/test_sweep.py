@@ -112,7 +112,8 @@ def test_what_is_asked_twice_is_simulated_once(made: Made, monkeypatch: pytest.M
 
 
 def test_a_path_is_below_the_folder_of_the_file(made: Made, tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text('system = "t3"\nextends = "t3/gpu80"\n[link]\nlatency = "2 us"\n')
+    mine = 'system = "t3"\nextends = "t3/gpu80"\n[link]\nlatency = "2 us"\n'
+    (tmp_path / "mine.toml").write_text(mine)
     axis = '[axes]\nmachine = ["t3/gpu80", "mine.toml"]\n'
     sweep = ran(made, 'metrics = ["latency"]\n' + axis)
     near, far = (row["latency"].value for row in sweep.rows)
