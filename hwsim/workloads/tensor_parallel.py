@@ -5,8 +5,8 @@ A file is a model and what is asked of it (``.toml``, ``kind = "tensor_parallel"
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Final, Literal
 
@@ -23,6 +23,8 @@ from hwsim.workloads.trace import Trace
 from hwsim.workloads.transformer import (
     BACKWARD_SUBLAYERS,
     FORWARD_SUBLAYERS,
+    GRADIENT,
+    STREAM,
     LayerShare,
     Sublayer,
 )
@@ -34,7 +36,7 @@ __all__ = [
     "TransformerShape",
 ]
 
-BUILDER: Final = "hwsim.workloads.tensor_parallel 1"
+BUILDER: Final = "hwsim.workloads.tensor_parallel 2"
 """Part of a trace's digest: raised when the builder makes other ops of the same scenario."""
 MAX_TOKENS: Final = 2**24
 """Most tokens of an iteration: above what any training step gives one group of devices."""
@@ -46,7 +48,7 @@ class TransformerShape(Config):
     Parameters
     ----------
     hidden_size : width of the residual stream, and of all heads together.
-    layers : of the whole model; a trace is of one of them.
+    layers : of the whole model.
     heads : of attention, each with keys and values of its own.
     ffn_multiple : width of the feed-forward block in ``hidden_size``.
     """
@@ -73,8 +75,8 @@ class TensorParallelScenario(Config):
     model : its shape.
     tensor_parallel : devices that share each layer.
     sequence_length, batch : length and number of the sequences in one iteration.
-    scope : ``sublayer`` is the products that end in an exchange, each with it; ``iteration`` is one
-        layer with everything in it.
+    scope : ``sublayer`` is the products that end in an exchange, each with it; ``iteration`` is all
+        layers with everything in them.
     sublayer : which of them, one after the other; ``all`` that the phase has.
     phase : ``training`` is forward and backward, ``prompt`` the forward alone.
     """
@@ -135,6 +137,13 @@ class TensorParallelScenario(Config):
         return (*FORWARD_SUBLAYERS, *backward) if self.sublayer == "all" else (self.sublayer,)
 
     @property
+    def passes(self) -> Sequence[tuple[int, Phase, tuple[Sublayer, ...]]]:
+        """Index and phase of each pass, and the sub-layers that it has."""
+        if self.phase == "prompt":
+            return [(0, "prefill", FORWARD_SUBLAYERS)]
+        return [(0, "forward", FORWARD_SUBLAYERS), (1, "backward", BACKWARD_SUBLAYERS)]
+
+    @property
     def share(self) -> LayerShare:
         """What one device has of a layer."""
         model = self.model
@@ -178,47 +187,91 @@ def _load(source: Source, overrides: Overrides) -> TensorParallelWorkload:
 
 
 def _steps(scenario: TensorParallelScenario) -> Iterator[Step]:
-    places: dict[str, int] = {}
     prompt = scenario.phase == "prompt"
     kv_length = scenario.sequence_length if prompt else None
-    for index, phase, sites in _passes(scenario):
-        ops = tuple(_placed(site, places, phase, index) for site in sites)
-        yield Step(index, phase, scenario.share.tokens, kv_length, ops)
+    passes = _iteration if scenario.scope == "iteration" else _alone
+    for index, phase, ops in passes(scenario):
+        yield Step(index, phase, scenario.share.tokens, kv_length, tuple(ops))
 
 
-def _passes(scenario: TensorParallelScenario) -> Iterator[tuple[int, Phase, Sequence[Site]]]:
-    """Index, phase and sites of each pass that has any."""
-    first: Phase = "prefill" if scenario.phase == "prompt" else "forward"
-    if scenario.scope == "iteration":
-        forward, backward = scenario.share.forward(), scenario.share.backward()
-        yield 0, first, tuple(forward)
-        if scenario.phase == "training":
-            yield 1, "backward", tuple(backward)
-        return
-    if sites := _alone(scenario, FORWARD_SUBLAYERS):
-        yield 0, first, sites
-    if sites := _alone(scenario, BACKWARD_SUBLAYERS):
-        yield 1, "backward", sites
+Pass = tuple[int, Phase, Sequence[Op]]
+"""Index, phase and ops of a pass."""
+Places = dict[str, tuple[int, ...]]
+"""The op, if any, that each name stands for."""
 
 
-def _alone(scenario: TensorParallelScenario, among: tuple[Sublayer, ...]) -> Sequence[Site]:
-    """Those of ``among`` that are asked for, each after the one before it."""
-    asked = scenario.sublayers
-    sites: list[Site] = []
-    for number, name in enumerate(asked):
-        if name in among:
-            before = (f"{asked[number - 1]}_all_gather",) if number else ()
-            sites += scenario.share.sublayer(name, before)
-    return sites
+def _alone(scenario: TensorParallelScenario) -> Iterator[Pass]:
+    """The sub-layers that are asked for, each after the one before it."""
+    share, places, asked, first = scenario.share, Places(), scenario.sublayers, 0
+    before: tuple[str, ...] = ()
+    for index, phase, among in scenario.passes:
+        ops: list[Op] = []
+        for name in (name for name in among if name in asked):
+            sites = share.sublayer(name, before)
+            ops += _Block(phase, index, 0).placed(sites, places, first + len(ops))
+            before = (f"{name}_all_gather",)
+        if ops:
+            yield index, phase, ops
+        first += len(ops)
 
 
-def _placed(site: Site, places: dict[str, int], phase: Phase, step: int) -> Op:
-    """The op of a site, behind all that ``places`` has."""
-    deps = tuple(places[name] for name in site.reads)
-    index = places[site.name] = len(places)
-    return replace(
-        site.work, index=index, name=site.name, phase=phase, step=step, layer=0, deps=deps
-    )
+def _iteration(scenario: TensorParallelScenario) -> Iterator[Pass]:
+    """Forward through all layers, then backward from the last to the first."""
+    layers = range(scenario.model.layers)
+    (_, phase, _), *backward = scenario.passes
+    sites = tuple(scenario.share.forward())
+    ops: list[Op] = []
+    places: list[Places] = []
+    entering: tuple[int, ...] = ()
+    for layer in layers:
+        here: Places = {STREAM: entering}
+        ops += _Block.of_layer(phase, 0, layer).placed(sites, here, len(ops))
+        entering = here["ffn_add"]
+        places.append(here)
+    yield 0, phase, ops
+    if backward:
+        yield 1, "backward", list(_backward(scenario, places, len(ops)))
+
+
+def _backward(scenario: TensorParallelScenario, places: list[Places], first: int) -> Iterator[Op]:
+    """The backward of all layers, where the forward has left ``places``; the loss has no op."""
+    sites = tuple(scenario.share.backward())
+    entering = places[-1]["ffn_add"]
+    for layer, forward in reversed(tuple(enumerate(places))):
+        here: Places = {**forward, GRADIENT: entering}
+        yield from _Block.of_layer("backward", 1, layer).placed(sites, here, first)
+        entering = here["attention_add_gradient"]
+        first += len(sites)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Where in the trace the ops of a block stand."""
+
+    phase: Phase
+    step: int
+    layer: int
+    prefix: str = ""
+
+    @classmethod
+    def of_layer(cls, phase: Phase, step: int, layer: int) -> _Block:
+        """One of many layers, whose ops have its number in their names."""
+        return cls(phase, step, layer, f"layers.{layer}.")
+
+    def placed(self, sites: Iterable[Site], places: Places, first: int) -> Iterator[Op]:
+        """The ops of sites from index ``first`` on, behind those that ``places`` has."""
+        for index, site in enumerate(sites, first):
+            deps = tuple(place for name in site.reads for place in places[name])
+            places[site.name] = (index,)
+            yield replace(
+                site.work,
+                index=index,
+                name=self.prefix + site.name,
+                phase=self.phase,
+                step=self.step,
+                layer=self.layer,
+                deps=deps,
+            )
 
 
 TENSOR_PARALLEL: Final = Kind(TensorParallelWorkload.kind, (TOML,), _load)

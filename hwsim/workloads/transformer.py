@@ -33,9 +33,22 @@ from hwsim.workloads.ops import (
 )
 from hwsim.workloads.sites import ANYWHERE, Site
 
-__all__ = ["BACKWARD_SUBLAYERS", "FORWARD_SUBLAYERS", "LayerShare", "Projection", "Sublayer"]
+__all__ = [
+    "BACKWARD_SUBLAYERS",
+    "FORWARD_SUBLAYERS",
+    "GRADIENT",
+    "STREAM",
+    "LayerShare",
+    "Projection",
+    "Sublayer",
+]
 
 DTYPE: Final[Dtype] = "fp16"
+
+STREAM: Final = "stream"
+"""In the reads of a site: the residual stream as it enters the layer."""
+GRADIENT: Final = "gradient"
+"""In the reads of a site: the gradient of the residual stream as it leaves the layer."""
 
 Projection = Literal["ip", "op", "fc1", "fc2"]
 Sublayer = Literal["op", "fc2", "fc1_backward", "ip_backward"]
@@ -79,14 +92,14 @@ class LayerShare:
         yield from self._exchanged(name, product.name)
 
     def forward(self) -> Iterator[Site]:
-        """The forward pass of the layer; the residual stream enters from outside."""
-        yield Site("input_norm", (), self._norm())
+        """The forward pass of the layer; the residual stream enters as ``STREAM``."""
+        yield Site("input_norm", (STREAM,), self._norm())
         yield self._forward("ip", ("input_norm",))
         yield Site("scores", ("ip",), self._attention("scores"))
         yield Site("softmax", ("scores",), Softmax(*ANYWHERE, self._rows, self.sequence, DTYPE))
         yield Site("values", ("softmax", "ip"), self._attention("values"))
         yield from self.sublayer("op", ("values",))
-        yield self._add("attention_add", ("op_all_gather",))
+        yield self._add("attention_add", (STREAM, "op_all_gather"))
         yield Site("ffn_norm", ("attention_add",), self._norm())
         yield self._forward("fc1", ("ffn_norm",))
         yield Site("activation", ("fc1",), Activation(*ANYWHERE, "gelu", self._inner, DTYPE))
@@ -94,7 +107,7 @@ class LayerShare:
         yield self._add("ffn_add", ("attention_add", "fc2_all_gather"))
 
     def backward(self) -> Iterator[Site]:
-        """The backward pass, once the forward is done; its gradient enters from outside."""
+        """The backward pass, once the forward is done; its gradient enters as ``GRADIENT``."""
         yield from self._ffn_backward()
         yield self._data_gradient("op", ("ffn_add_gradient",))
         yield self._weight_gradient("op", ("ffn_add_gradient", "values"))
@@ -105,14 +118,14 @@ class LayerShare:
         yield self._add("attention_add_gradient", ("input_norm_gradient", "ffn_add_gradient"))
 
     def _ffn_backward(self) -> Iterator[Site]:
-        yield self._data_gradient("fc2", ("ffn_add",))
-        yield self._weight_gradient("fc2", ("ffn_add", "activation"))
+        yield self._data_gradient("fc2", (GRADIENT,))
+        yield self._weight_gradient("fc2", (GRADIENT, "activation"))
         yield self._gradient("activation_gradient", ("fc2_data_gradient", "fc1"), self._inner)
         yield from self.sublayer("fc1_backward", ("activation_gradient",))
         yield self._weight_gradient("fc1", ("activation_gradient", "ffn_norm"))
         norm_reads = ("fc1_backward_all_gather", "attention_add")
         yield self._gradient("ffn_norm_gradient", norm_reads, self._stream)
-        yield self._add("ffn_add_gradient", ("ffn_norm_gradient",))
+        yield self._add("ffn_add_gradient", (GRADIENT, "ffn_norm_gradient"))
 
     def _attention_backward(self) -> Iterator[Site]:
         """Gradients of probabilities, values, scores, queries and keys, head by head."""

@@ -151,51 +151,88 @@ def test_a_prompt_has_the_forward_alone() -> None:
         assert {op.phase for op in step.ops} == {"prefill"}
 
 
-def test_an_iteration_is_a_layer_forward_and_backward() -> None:
+FORWARD = [
+    "input_norm",
+    "ip",
+    "scores",
+    "softmax",
+    "values",
+    "op",
+    "op_reduce_scatter",
+    "op_all_gather",
+    "attention_add",
+    "ffn_norm",
+    "fc1",
+    "activation",
+    "fc2",
+    "fc2_reduce_scatter",
+    "fc2_all_gather",
+    "ffn_add",
+]
+BACKWARD = [
+    "fc2_data_gradient",
+    "fc2_weight_gradient",
+    "activation_gradient",
+    "fc1_data_gradient",
+    "fc1_backward_reduce_scatter",
+    "fc1_backward_all_gather",
+    "fc1_weight_gradient",
+    "ffn_norm_gradient",
+    "ffn_add_gradient",
+    "op_data_gradient",
+    "op_weight_gradient",
+    "probability_gradient",
+    "value_gradient",
+    "softmax_gradient",
+    "query_gradient",
+    "key_gradient",
+    "ip_data_gradient",
+    "ip_backward_reduce_scatter",
+    "ip_backward_all_gather",
+    "ip_weight_gradient",
+    "input_norm_gradient",
+    "attention_add_gradient",
+]
+
+
+def test_an_iteration_is_all_layers_forward_and_then_backward_from_the_last() -> None:
     forward, backward = loaded("mega_gpt2", scope="iteration").trace.steps()
-    assert [op.name for op in forward.ops] == [
-        "input_norm",
-        "ip",
-        "scores",
-        "softmax",
-        "values",
-        "op",
-        "op_reduce_scatter",
-        "op_all_gather",
-        "attention_add",
-        "ffn_norm",
-        "fc1",
-        "activation",
-        "fc2",
-        "fc2_reduce_scatter",
-        "fc2_all_gather",
-        "ffn_add",
-    ]
-    assert [op.name for op in backward.ops] == [
-        "fc2_data_gradient",
-        "fc2_weight_gradient",
-        "activation_gradient",
-        "fc1_data_gradient",
-        "fc1_backward_reduce_scatter",
-        "fc1_backward_all_gather",
-        "fc1_weight_gradient",
-        "ffn_norm_gradient",
-        "ffn_add_gradient",
-        "op_data_gradient",
-        "op_weight_gradient",
-        "probability_gradient",
-        "value_gradient",
-        "softmax_gradient",
-        "query_gradient",
-        "key_gradient",
-        "ip_data_gradient",
-        "ip_backward_reduce_scatter",
-        "ip_backward_all_gather",
-        "ip_weight_gradient",
-        "input_norm_gradient",
-        "attention_add_gradient",
-    ]
-    assert {op.layer for op in (*forward.ops, *backward.ops)} == {0}
+    layers = range(74)
+    assert [op.name for op in forward.ops] == [f"layers.{i}.{n}" for i in layers for n in FORWARD]
+    names = [f"layers.{i}.{n}" for i in reversed(layers) for n in BACKWARD]
+    assert [op.name for op in backward.ops] == names
+    ops = [*forward.ops, *backward.ops]
+    assert [op.index for op in ops] == list(range(len(ops)))
+    assert all(op.name.startswith(f"layers.{op.layer}.") for op in ops)
+
+
+def test_what_a_layer_leaves_enters_the_next_and_its_gradient_the_one_before() -> None:
+    ops = list(loaded("mega_gpt2", scope="iteration").trace)
+    needs = {op.name: {ops[dep].name for dep in op.deps} for op in ops}
+    assert needs["layers.0.input_norm"] == set()
+    assert needs["layers.1.input_norm"] == {"layers.0.ffn_add"}
+    assert needs["layers.1.attention_add"] == {"layers.0.ffn_add", "layers.1.op_all_gather"}
+    assert needs["layers.73.fc2_data_gradient"] == {"layers.73.ffn_add"}
+    entering = "layers.2.attention_add_gradient"
+    assert needs["layers.1.fc2_data_gradient"] == {entering}
+    assert needs["layers.1.fc2_weight_gradient"] == {entering, "layers.1.activation"}
+    assert needs["layers.1.ffn_add_gradient"] == {entering, "layers.1.ffn_norm_gradient"}
+
+
+@pytest.mark.parametrize(
+    ("name", "devices"), [("mega_gpt2", 8), ("gpt3", 32), ("mt_nlg", 32), ("t_nlg", 4)]
+)
+def test_an_iteration_has_72_b_s_l_h_squared_flop_shared_by_the_devices(
+    name: str, devices: int
+) -> None:
+    """``72 B S L H^2 (1 + S / 6H) / N``: two FLOP a MAC, the backward twice the forward."""
+    scenario = loaded(name).scenario
+    b, s = scenario.batch, scenario.sequence_length
+    layers, h = scenario.model.layers, scenario.model.hidden_size
+    training = loaded(name, tensor_parallel=devices, scope="iteration").trace.totals()
+    assert 2 * training.macs * devices == 72 * b * s * layers * h**2 + 12 * b * s**2 * layers * h
+    keys = {"tensor_parallel": devices, "scope": "iteration", "phase": "prompt"}
+    assert 3 * loaded(name, **keys).trace.totals().macs == training.macs
 
 
 def test_gemms_of_an_iteration_are_the_shares_of_one_device() -> None:
@@ -237,7 +274,7 @@ def test_all_devices_together_do_the_work_of_the_model() -> None:
 def test_weight_gradients_wait_for_no_exchange() -> None:
     ops = list(loaded("t_nlg", scope="iteration").trace)
     for op in ops:
-        if op.name in ("fc1_weight_gradient", "ip_weight_gradient"):
+        if op.name.endswith(("fc1_weight_gradient", "ip_weight_gradient")):
             assert not any(isinstance(ops[dep], Collective) for dep in op.deps)
 
 
@@ -257,8 +294,8 @@ def test_heads_that_the_devices_do_not_share_evenly_are_padded_and_noted(
     )
     ops = list(workload.trace)
     assert {op.heads for op in ops if isinstance(op, Attention)} == {each}
-    (softmax,) = [op for op in ops if isinstance(op, Softmax)]
-    assert softmax.rows == each * workload.scenario.share.tokens
+    rows = {op.rows for op in ops if isinstance(op, Softmax)}
+    assert rows == {each * workload.scenario.share.tokens}
 
 
 def test_heads_that_the_devices_share_evenly_are_not_noted() -> None:

@@ -53,7 +53,10 @@ def figures_of(run: Run) -> list[FigureSpec]:
             y=PARTS,
             x_label="",
             y_label="time (ms)",
-            caption="Of a reduce-scatter under a GEMM, what is left of it when the GEMM ends.",
+            caption=(
+                "All layers together. Of a reduce-scatter under a GEMM, what is left of it when "
+                "the GEMM ends."
+            ),
         ),
         FigureSpec(
             name="traffic",
@@ -64,7 +67,7 @@ def figures_of(run: Run) -> list[FigureSpec]:
             y=tuple(MOVED),
             x_label="",
             y_label="bytes moved (MiB)",
-            caption="Reads and writes of each kernel, updates among the writes.",
+            caption="Reads and writes, updates among the writes; all layers together.",
         ),
         FigureSpec(
             name="bandwidth",
@@ -81,31 +84,52 @@ def figures_of(run: Run) -> list[FigureSpec]:
     return figures if run.config.memory == "dram" else figures[:-1]
 
 
-def _named(run: Run) -> Iterator[tuple[str, TaskRun]]:
-    """Every task with its name, also in the configuration that it is compared with."""
-    for tasks, overlap in ((run.compared, run.config.compare), (run.tasks, run.config.overlap)):
-        for task in tasks or ():
-            name = task.task.ops[0].name
-            yield (name if run.compared is None else f"{name}, {overlap}"), task
+def _named(run: Run) -> Iterator[tuple[str, Sequence[TaskRun]]]:
+    """Each op with its name, all layers together; first as it runs in what it is compared with.
+
+    What is no sub-layer runs alike in both.
+    """
+    for name, tasks in _layers(run.compared or ()).items():
+        if tasks[0].sublayer is not None:
+            yield f"{name}, {run.config.compare}", tasks
+    for name, tasks in _layers(run.tasks).items():
+        differs = run.compared is not None and tasks[0].sublayer is not None
+        yield f"{name}, {run.config.overlap}" if differs else name, tasks
+
+
+def _layers(tasks: Sequence[TaskRun]) -> Mapping[str, Sequence[TaskRun]]:
+    """The tasks of each name."""
+    found: dict[str, list[TaskRun]] = {}
+    for task in tasks:
+        found.setdefault(task.task.name, []).append(task)
+    return found
 
 
 def _latency(run: Run) -> TableData:
     rows: list[Sequence[Cell]] = []
-    for name, task in _named(run):
-        if task.sublayer is None:
-            parts: Sequence[int] = (0, 0, 0, task.elapsed_fs)
-        else:
-            parts = (*(b - a for a, b in pairwise((0, *task.ends_fs))), 0)
-        rows.append((name, *(part / FS_PER_MS for part in parts)))
+    for name, tasks in _named(run):
+        parts = [sum(parts) / FS_PER_MS for parts in zip(*map(_parts, tasks), strict=True)]
+        rows.append((name, *parts))
     return TableData(("task", *PARTS), rows)
 
 
+def _parts(task: TaskRun) -> tuple[int, ...]:
+    """Femtoseconds of each of ``PARTS``."""
+    if task.sublayer is None:
+        return (0, 0, 0, task.elapsed_fs)
+    return (*(end - start for start, end in pairwise((0, *task.ends_fs))), 0)
+
+
 def _traffic(run: Run) -> TableData:
+    """Of the sub-layers; of what there is where there is none."""
     rows: list[Sequence[Cell]] = []
-    for name, task in _named(run):
-        for kernel in task.kernels:
-            moved = (_bytes(kernel, *which) / 2**20 for which in MOVED.values())
-            rows.append((f"{name}: {kernel.name}", *moved))
+    sublayers = any(task.sublayer is not None for task in run.tasks)
+    for name, tasks in _named(run):
+        if sublayers and tasks[0].sublayer is None:
+            continue
+        for kernels in zip(*(task.kernels for task in tasks), strict=True):
+            moved = (sum(_bytes(k, *which) for k in kernels) / 2**20 for which in MOVED.values())
+            rows.append((f"{name}: {kernels[0].name}", *moved))
     return TableData(("kernel", *MOVED), rows)
 
 
@@ -114,9 +138,9 @@ def _bytes(kernel: Stretch, stream: Stream, kinds: Sequence[Access]) -> int:
 
 
 def _bandwidth(run: Run) -> TableData:
-    """Of the first task's kernels up to the all-gather, one after the other."""
+    """Of the first sub-layer's kernels up to the all-gather, one after the other."""
     rows: list[tuple[float, ...]] = []
-    first = run.tasks[0]
+    first = next((task for task in run.tasks if task.sublayer is not None), run.tasks[0])
     start = 0
     for kernel in first.kernels[:-1] or first.kernels:
         per_interval = FS_PER_SECOND / 10**9 / kernel.interval_fs if kernel.interval_fs else 0.0
@@ -138,23 +162,24 @@ def _at(values: Sequence[int], place: int) -> int:
 def _tracker(run: Run) -> TableData:
     rows = [
         (name, kernel.tracker_entries, kernel.tracker_waits, kernel.threshold or "none")
-        for name, task in _named(run)
-        for kernel in task.kernels
+        for name, tasks in _named(run)
+        for kernel in tasks[0].kernels
         if kernel.tracker_entries
     ]
     return TableData(("task", "entries_peak", "updates_that_waited", "threshold"), rows)
 
 
 def _sublayers(run: Run) -> TableData:
-    """Time and traffic of each sub-layer, in the configurations that were run."""
+    """Time and traffic of each sub-layer, all layers together, as it was run and compared."""
     columns = ("sublayer", "overlap", "latency_s", *traffic_of(()))
     rows: list[Sequence[Cell]] = []
     for tasks, overlap in ((run.compared, run.config.compare), (run.tasks, run.config.overlap)):
-        for task in tasks or ():
-            if task.sublayer is not None:
-                name = str(task.task.ops[0].name).removesuffix("_data_gradient")
-                seconds = task.elapsed_fs / FS_PER_SECOND
-                rows.append((name, str(overlap), seconds, *traffic_of([task.sublayer]).values()))
+        for name, same in _layers(tasks or ()).items():
+            found = [task.sublayer for task in same if task.sublayer is not None]
+            if found:
+                seconds = sum(task.elapsed_fs for task in same) / FS_PER_SECOND
+                moved = traffic_of(found).values()
+                rows.append((name.removesuffix("_data_gradient"), str(overlap), seconds, *moved))
     return TableData(columns, rows)
 
 

@@ -36,6 +36,11 @@ class Task:
     shape: GemmShape | None
 
     @property
+    def name(self) -> str:
+        """Of its first op, without the layer's number."""
+        return self.ops[0].name.rpartition(".")[2]
+
+    @property
     def is_sublayer(self) -> bool:
         """Whether it is a GEMM with the reduce-scatter and the all-gather of its output."""
         return len(self.ops) == 3
