@@ -30,15 +30,16 @@ MOVED = {
 
 def tables_of(run: Run) -> Mapping[str, TableData]:
     """Tables by name, made when looked at."""
-    return DeferredTables(
-        {
-            "latency": lambda: _latency(run),
-            "traffic": lambda: _traffic(run),
-            "bandwidth": lambda: _bandwidth(run),
-            "tracker": lambda: _tracker(run),
-            "sublayers": lambda: _sublayers(run),
-        }
-    )
+    tables = {
+        "latency": lambda: _latency(run),
+        "traffic": lambda: _traffic(run),
+        "bandwidth": lambda: _bandwidth(run),
+        "tracker": lambda: _tracker(run),
+        "sublayers": lambda: _sublayers(run),
+    }
+    if run.config.mode == "full":
+        tables["devices"] = lambda: _devices(run)
+    return DeferredTables(tables)
 
 
 def figures_of(run: Run) -> list[FigureSpec]:
@@ -167,6 +168,18 @@ def _tracker(run: Run) -> TableData:
         if kernel.tracker_entries
     ]
     return TableData(("task", "entries_peak", "updates_that_waited", "threshold"), rows)
+
+
+def _devices(run: Run) -> TableData:
+    """When each device ended its part of a fused sub-layer, of the first layer."""
+    columns = ("task", "device", "gemm_ms", "reduce_scatter_ms")
+    rows: list[Sequence[Cell]] = [
+        (name, device, gemm_fs / FS_PER_MS, end_fs / FS_PER_MS)
+        for name, tasks in _named(run)
+        for kernel in tasks[0].kernels
+        for device, (gemm_fs, end_fs) in enumerate(kernel.devices)
+    ]
+    return TableData(columns, rows)
 
 
 def _sublayers(run: Run) -> TableData:

@@ -81,7 +81,8 @@ class Kernels:
             tracker = fused.fused[0].tracker
             return replace(
                 done,
-                gemm_fs=fused.gemm_ended_fs,
+                gemm_fs=max(gemm_fs for gemm_fs, _ in fused.ends_fs),
+                devices=tuple(fused.ends_fs),
                 tracker_entries=tracker.entries_peak,
                 tracker_waits=tracker.waited,
                 threshold=fused.threshold,

@@ -125,8 +125,8 @@ class FusedGemm:
 
     Attributes
     ----------
-    gemm_ended_fs : int
-        When the last workgroup of the last device had stored its output.
+    ends_fs : list of (int, int)
+        Of each device: when its last workgroup had stored its output, and when it was done.
     threshold : int or None
         What the first device's arbiter was given after the first stage; None for no limit.
     """
@@ -138,7 +138,7 @@ class FusedGemm:
         # state
         self.fused = [self._fused(device) for device in node.devices]
         # stats
-        self.gemm_ended_fs = 0
+        self.ends_fs = [(0, 0)] * len(node.devices)
         self.threshold: int | None = None
 
     def run(self) -> Process:
@@ -158,9 +158,10 @@ class FusedGemm:
         )
         device.gemms.append(work)
         yield from work.run()
-        self.gemm_ended_fs = max(self.gemm_ended_fs, node.kernel.now)
+        gemm_ended_fs = node.kernel.now
         fused.gemm_ended()
         yield fused.finished
+        self.ends_fs[device.index] = gemm_ended_fs, node.kernel.now
 
     def _store(self, device: Device, fused: Fused) -> Store:
         """Stores of the fused GEMM; at the end of the first stage, its intensity is measured."""

@@ -31,6 +31,7 @@ class Stretch:
     queued : entries that the memory controllers hold, of all channels together, on average.
     threshold : that the arbiter was given; None for none.
     moved : bytes of each stream and kind in equal intervals of ``interval_fs``.
+    devices : when each device's GEMM ended, and all that it had to do; of two fused.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Stretch:
     threshold: int | None = None
     interval_fs: int = 0
     moved: Mapping[tuple[Stream, Access], tuple[int, ...]] = field(default_factory=dict)
+    devices: tuple[tuple[int, int], ...] = ()
     timeline: Timeline | None = None
 
     def read(self, stream: Stream | None = None) -> int:

@@ -15,6 +15,7 @@ from hwsim.models.t3.programs import Exchange
 from hwsim.models.t3.stretch import Stretch
 from hwsim.models.t3.tiles import GemmShape
 from hwsim.outcome import SimOptions
+from hwsim.run import simulate
 
 Machine = Callable[..., T3Config]
 OPTIONS = SimOptions()
@@ -190,3 +191,44 @@ def test_a_faulty_device_delays_all_and_loses_nothing(
     assert faulty.elapsed_fs > sound.elapsed_fs
     assert faulty.written() == sound.written()
     assert faulty.link_bytes == sound.link_bytes
+
+
+def test_an_unlimited_threshold_loses_nothing(machine: Machine, shape: GemmShape) -> None:
+    free = machine(arbitration__thresholds="[0, 0, 0, 0]", dram__channels="4")
+    done = _fused(free, shape, 4, "compute_first")
+    assert done.threshold is None
+    assert done.written() == 2 * 3 * shape.output_bytes // 4
+
+
+@pytest.mark.parametrize(
+    ("fault", "late"),
+    [({"fault__compute_share": "0.5"}, 2), ({"fault__start_delay": "100 us"}, 2)],
+)
+def test_each_device_says_when_it_was_done(
+    machine: Machine, shape: GemmShape, fault: dict[str, str], late: int
+) -> None:
+    done = _fused(machine(mode="full", fault__device=str(late), **fault), shape, 4)
+    gemms = [gemm_fs for gemm_fs, _ in done.devices]
+    assert gemms.index(max(gemms)) == late
+    assert max(gemms) > 1.5 * sorted(gemms)[-2]
+    assert max(end_fs for _, end_fs in done.devices) == done.elapsed_fs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["mega_gpt2", "t_nlg"])
+@pytest.mark.parametrize("allocation", ["in_order", "first_come"])
+@pytest.mark.parametrize("on_full", ["stall", "step_aside"])
+def test_op_over_sixteen_devices_ends_whatever_a_full_tracker_does(
+    model: str, allocation: str, on_full: str
+) -> None:
+    """Stores of the device itself don't queue behind those of its peers, or it would lock up."""
+    words = [
+        "workload.tensor_parallel=16",
+        "workload.sublayer=op",
+        f"machine.tracker.allocation={allocation}",
+        f"machine.tracker.on_full={on_full}",
+    ]
+    metrics = simulate("t3/gpu80", model, words).outcome.metrics
+    assert metrics["tracker_entries_peak"].value == 256
+    assert metrics["gemm_rs_bytes_written"].value == 2 * metrics["ag_bytes_written"].value
+    assert metrics["rs_bytes_read"].value * 15 == 14 * metrics["ag_bytes_read"].value
