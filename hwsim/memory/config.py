@@ -57,7 +57,7 @@ class DramTiming(Config):
     write data to a read command, ``nWR`` from there to a precharge. ``nREFI`` of 0 is no refresh.
     """
 
-    nBL: PositiveInt
+    nBL: Annotated[int, Field(ge=1, le=MOST_CYCLES)]
     nCL: Cycles
     nCWL: Cycles
     nRCD: Cycles
@@ -183,7 +183,7 @@ class DramConfig(Config):
     row_bytes: Bytes
     burst_bytes: Bytes
     dual_command_bus: bool
-    update_ccd_multiple: PositiveInt
+    update_ccd_multiple: Annotated[int, Field(ge=1, le=1024)]
     timing: DramTiming
     mapping: AddressMapping
     controller: ControllerConfig = ControllerConfig()

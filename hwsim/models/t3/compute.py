@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field
 
-from hwsim.config import Config, Hertz, Share, quantity
+from hwsim.config import Config, Hertz, quantity
 from hwsim.memory import Stream
 from hwsim.models.t3.tiles import Tiling, Workgroup
 from hwsim.sim import Event, Kernel, Process, Server, Slots
@@ -48,7 +48,7 @@ class ComputeConfig(Config):
     units: int = Field(80, ge=1, le=4096)
     workgroups: int = Field(2, ge=1, le=32)
     flop_per_cycle: int = Field(1024, ge=1)
-    efficiency: Share = 0.9
+    efficiency: Annotated[float, Field(gt=0, le=1)] = 0.9
 
     def multiply_fs(self, flop: int) -> int:
         """Femtoseconds for ``flop`` on one unit, in whole cycles, rounded up."""

@@ -14,7 +14,7 @@ from hwsim.memory.config import CacheConfig, DramConfig, MemoryConfig
 from hwsim.models.t3.compute import ComputeConfig
 from hwsim.models.t3.fused import FusedConfig
 from hwsim.models.t3.tiles import TileConfig
-from hwsim.noc import LinkConfig
+from hwsim.noc import LinkConfig, TopologyName
 
 __all__ = ["ArbitrationConfig", "CollectiveConfig", "FaultConfig", "Overlap", "T3Config"]
 
@@ -116,7 +116,7 @@ class T3Config(FusedConfig):
     compare : another one to run as well, for the speed-up over it.
     mode : ``symmetric`` simulates one device, whose peers do the same at the same time; ``full``
         simulates them all.
-    topology : of the links.
+    topology : of the links; of sub-layers ``ring`` or ``fully_connected``.
     stagger : whether devices start with different chunks.
     memory : of a collective alone: ``dram``, or ``ideal`` memory that takes no time.
     gemm_compute_units, collective_compute_units : of ``shared_compute_units``.
@@ -126,7 +126,7 @@ class T3Config(FusedConfig):
     overlap: Overlap = "t3_mca"
     compare: Overlap | None = None
     mode: Literal["symmetric", "full"] = "symmetric"
-    topology: Literal["ring", "fully_connected"] = "ring"
+    topology: TopologyName = "ring"
     stagger: bool = True
     memory: Literal["dram", "ideal"] = "dram"
     gemm_compute_units: int = Field(72, ge=1)

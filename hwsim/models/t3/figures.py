@@ -37,7 +37,8 @@ def tables_of(run: Run) -> Mapping[str, TableData]:
         "tracker": lambda: _tracker(run),
         "sublayers": lambda: _sublayers(run),
     }
-    if run.config.mode == "full":
+    kernels = (kernel for task in run.tasks for kernel in task.kernels)
+    if run.config.mode == "full" and any(kernel.devices for kernel in kernels):
         tables["devices"] = lambda: _devices(run)
     return DeferredTables(tables)
 

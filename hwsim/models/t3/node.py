@@ -56,6 +56,11 @@ class Node:
     Parameters
     ----------
     arbiter : by which the memory controllers share their queues between the streams.
+
+    Raises
+    ------
+    ConfigError
+        For a fault of a device that is not there.
     """
 
     def __init__(
@@ -64,6 +69,9 @@ class Node:
         self.kernel = kernel
         self.config = config
         self.degree = degree
+        if config.fault.any and config.fault.device >= degree:
+            rule = f"must be below the number of devices = {degree}"
+            raise ConfigError([Problem("", "machine.fault.device", rule, config.fault.device)])
         simulated = 1 if config.mode == "symmetric" else degree
         self.devices = [self._device(i, arbiter) for i in range(simulated)]
         self.network = self._network()

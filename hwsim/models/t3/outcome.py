@@ -275,6 +275,8 @@ def _notes(run: Run) -> list[str]:
         )
     if config.mode == "symmetric":
         notes.append(f"One of {run.degree} equal devices was simulated; its peers mirror it.")
+    else:
+        notes.append(f"All {run.degree} devices were simulated; memory is that of device 0.")
     drawn = len(_drawn(run))
     if drawn < len(run.tasks):
         covered = run.tasks[drawn].start_fs / FS_PER_SECOND

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from hwsim.collectives import chunk_sizes, make_schedule
+from hwsim.collectives.address_map import ADDRESS_MAPS
 from hwsim.errors import ConfigError, Problem
 from hwsim.models.t3.config import Overlap, T3Config
 from hwsim.models.t3.kernels import Kernels
@@ -17,6 +19,7 @@ from hwsim.models.t3.programs import Exchange
 from hwsim.models.t3.run import Run, TaskRun
 from hwsim.models.t3.sublayer import run_sublayer
 from hwsim.models.t3.tasks import Task, tasks_of
+from hwsim.models.t3.tiles import BURST_BYTES
 from hwsim.outcome import Outcome, SimOptions
 from hwsim.workloads import CollectiveWorkload, TensorParallelWorkload, count
 
@@ -45,7 +48,7 @@ def simulate(
 
 
 def _exchange(config: T3Config, workload: CollectiveWorkload, options: SimOptions) -> Run:
-    """A collective alone."""
+    """A collective alone: of one device for all, or of all where devices differ."""
     degree, scenario = config.devices or DEVICES, workload.scenario
     exchange = Exchange(
         scenario.collective,
@@ -53,6 +56,8 @@ def _exchange(config: T3Config, workload: CollectiveWorkload, options: SimOption
         scenario.algorithm,
         near_memory=config.overlap == "ideal_nmc",
     )
+    if not _alike(config, exchange, degree):
+        config = config.model_copy(update={"mode": "full"})
     kernels = Kernels(config, degree, options)
     done = kernels.collective(exchange)
     (op,) = workload.trace_on(degree)
@@ -60,8 +65,18 @@ def _exchange(config: T3Config, workload: CollectiveWorkload, options: SimOption
     return Run(config, degree, workload, (run,), None, kernels.events)
 
 
+def _alike(config: T3Config, exchange: Exchange, degree: int) -> bool:
+    """Whether all devices do the same, with links that look the same from each."""
+    schedule = make_schedule(exchange.collective, exchange.algorithm, degree)
+    sizes = chunk_sizes(exchange.message_bytes, schedule.chunks, BURST_BYTES)
+    return schedule.symmetric and len(set(sizes)) == 1 and config.topology in ADDRESS_MAPS
+
+
 def _layers(config: T3Config, workload: TensorParallelWorkload, options: SimOptions) -> Run:
     """The tasks of a trace, and again in the configuration that they are compared with."""
+    if config.topology not in ADDRESS_MAPS:
+        rule = f"must be one of {', '.join(ADDRESS_MAPS)} for anything but a collective alone"
+        raise ConfigError([Problem("", "machine.topology", rule, config.topology)])
     kernels = Kernels(config, _degree(config, workload), options)
     tasks = list(tasks_of(workload.trace))
     runs = tuple(_tasks(kernels, tasks, config.overlap, options))
