@@ -406,6 +406,7 @@ def _new_state(cfg: MemoryConfig, par: Ints) -> State:
     )
     for name, column in POOLS.items():
         _chain(getattr(state, name), column)
+    state.pool[at.RETIRED] = at.NONE
     for c in range(dram.channels):
         _chain(state.entry[c], at.E_NEXT)
     state.bank[:, :, at.B_ROW] = at.NONE

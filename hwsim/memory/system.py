@@ -12,7 +12,7 @@ Ref: T3 (ASPLOS'24), sections 4.3 and 4.5, for updates near the memory and for a
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from fractions import Fraction
 from functools import partial
 from typing import Final, NoReturn, TypeAlias, cast
@@ -195,6 +195,11 @@ class MemorySystem(Component[MemoryConfig]):
     def at_rest(self) -> bool:
         """Whether nothing is asked that is not done."""
         return self._work is not None and not self._waiting and not self._asked
+
+    def waiting(self) -> Sequence[str]:
+        """How many requests are not answered."""
+        unanswered = len(self._waiting) + len(self._asked)
+        return [f"{self.name}: {unanswered} requests wait to be answered"] if unanswered else []
 
     def memory(self) -> Hashable:
         """Open rows, timing, cached lines, thresholds."""

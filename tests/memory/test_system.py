@@ -288,3 +288,29 @@ def _repeated(cfg: MemoryConfig, *, enabled: bool) -> tuple[list[int], dict[Any,
 
     kernel.run(main())
     return ends, {of: counter.value for of, counter in memory.bytes.items()}, kernel.events
+
+
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize("spacing_fs", [0, 10**6, 4 * 10**6])
+def test_everybody_is_answered_however_many_wait(cached: bool, spacing_fs: int) -> None:
+    """A thousand requests, asked at once or little by little, far sooner than they can be done."""
+    kernel = Kernel()
+    cfg = MemoryConfig(dram=DramConfig(specification="hbm2"), cache=CacheConfig(capacity="1 MiB"))
+    memory = MemorySystem(kernel, "memory", cfg)
+    answered: list[int] = []
+
+    def asks(number: int) -> Process:
+        yield kernel.wait(number * spacing_fs)
+        region = Region(16384 * number, 16384)
+        if cached:
+            yield memory.read(region, Stream.COMPUTE, number)
+        else:
+            yield memory.access(region, Access.READ, Stream.COMPUTE, number)
+        answered.append(number)
+
+    def main() -> Process:
+        yield from [kernel.start(asks(number)) for number in range(1000)]
+
+    kernel.run(main())
+    assert sorted(answered) == list(range(1000))
+    assert memory.bytes[Stream.COMPUTE, Access.READ].value == 1000 * 16384

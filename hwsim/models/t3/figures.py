@@ -163,12 +163,19 @@ def _at(values: Sequence[int], place: int) -> int:
 
 def _tracker(run: Run) -> TableData:
     rows = [
-        (name, kernel.tracker_entries, kernel.tracker_waits, kernel.threshold or "none")
+        (
+            name,
+            kernel.tracker_entries,
+            kernel.tracker_waits,
+            kernel.intensity,
+            kernel.threshold or "none",
+        )
         for name, tasks in _named(run)
         for kernel in tasks[0].kernels
         if kernel.tracker_entries
     ]
-    return TableData(("task", "entries_peak", "updates_that_waited", "threshold"), rows)
+    columns = ("task", "entries_peak", "updates_that_waited", "first_stage_intensity", "threshold")
+    return TableData(columns, rows)
 
 
 def _devices(run: Run) -> TableData:

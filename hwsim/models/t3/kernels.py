@@ -86,6 +86,7 @@ class Kernels:
                 tracker_entries=tracker.entries_peak,
                 tracker_waits=tracker.waited,
                 threshold=fused.threshold,
+                intensity=fused.intensity,
             )
 
         return self._once(("fused", shape, arbiter), simulated)

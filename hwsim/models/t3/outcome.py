@@ -148,6 +148,8 @@ def _queues(run: Run) -> dict[str, Metric]:
     found = {"tracker_entries_peak": Metric(max(kernel.tracker_entries for kernel in kernels), "1")}
     if found["tracker_entries_peak"].value:
         found["tracker_size"] = _bytes(run.config.tracker.size_bytes)
+    if intensity := max(kernel.intensity for kernel in kernels):
+        found["first_stage_intensity"] = Metric(intensity, "1")
     if run.config.memory == "dram":
         held = sum(kernel.queued * kernel.elapsed_fs for kernel in kernels)
         elapsed = sum(kernel.elapsed_fs for kernel in kernels)

@@ -129,6 +129,9 @@ class FusedGemm:
         Of each device: when its last workgroup had stored its output, and when it was done.
     threshold : int or None
         What the first device's arbiter was given after the first stage; None for no limit.
+    intensity : float
+        Share of the peak bandwidth that the first device's GEMM asked for in that stage; 0 where
+        no threshold is chosen by it.
     """
 
     def __init__(self, node: Node, tiling: Tiling, *, choose_threshold: bool) -> None:
@@ -140,6 +143,7 @@ class FusedGemm:
         # stats
         self.ends_fs = [(0, 0)] * len(node.devices)
         self.threshold: int | None = None
+        self.intensity = 0.0
 
     def run(self) -> Process:
         """Run it to the end: until each device has its own chunk, and has sent all others."""
@@ -186,10 +190,11 @@ class FusedGemm:
             if stream is Stream.COMPUTE
         )
         peak = config.dram.peak_bytes_per_second * elapsed_fs / FS_PER_SECOND
-        threshold = config.arbitration.threshold(float(asked / peak))
-        device.dram.set_threshold(threshold or None)
+        intensity = float(asked / peak)
+        threshold = config.arbitration.threshold(intensity) or None
+        device.dram.set_threshold(threshold)
         if device.index == 0:
-            self.threshold = threshold or None
+            self.threshold, self.intensity = threshold, intensity
 
     def _fused(self, device: Device) -> Fused:
         return Fused(

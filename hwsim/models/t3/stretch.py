@@ -29,7 +29,7 @@ class Stretch:
     tracker_entries : most that were in use at once.
     tracker_waits : updates that had to wait for one.
     queued : entries that the memory controllers hold, of all channels together, on average.
-    threshold : that the arbiter was given; None for none.
+    threshold, intensity : that the arbiter was given, None for none, and by which it was chosen.
     moved : bytes of each stream and kind in equal intervals of ``interval_fs``.
     devices : when each device's GEMM ended, and all that it had to do; of two fused.
     """
@@ -45,6 +45,7 @@ class Stretch:
     tracker_waits: int = 0
     queued: float = 0.0
     threshold: int | None = None
+    intensity: float = 0.0
     interval_fs: int = 0
     moved: Mapping[tuple[Stream, Access], tuple[int, ...]] = field(default_factory=dict)
     devices: tuple[tuple[int, int], ...] = ()
